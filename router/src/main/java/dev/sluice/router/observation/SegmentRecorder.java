@@ -1,0 +1,89 @@
+package dev.sluice.router.observation;
+
+import static java.util.Objects.requireNonNull;
+
+import dev.sluice.router.assignment.Variant;
+import dev.sluice.router.comparison.Disagreement;
+import dev.sluice.router.observation.SegmentSnapshot.VariantSnapshot;
+import java.util.EnumMap;
+import java.util.Map;
+import java.util.concurrent.atomic.LongAdder;
+import org.HdrHistogram.ConcurrentHistogram;
+import org.HdrHistogram.Histogram;
+
+/// Everything that people read about one segment of a rollout: latency of both variants, disagreement, outcomes, fallbacks.
+///
+/// Recording is wait-free: a histogram's range is fixed, so it never resizes. Snapshots are copies; a count that moves while
+/// one is taken shows up in the next.
+public final class SegmentRecorder {
+
+  /// Latencies are kept up to one minute, to 1 %: about 30 KiB a histogram.
+  private static final long LATENCY_NANOS_MAX = 60_000_000_000L;
+
+  private static final long LATENCY_NANOS_MIN = 64;
+  private static final int DIGITS = 2;
+  private static final double DISTANCE_UNIT = 1e-6;
+
+  private final VariantRecorder baseline = new VariantRecorder();
+  private final VariantRecorder candidate = new VariantRecorder();
+  private final Map<FallbackReason, LongAdder> fellBack = new EnumMap<>(FallbackReason.class);
+  private final LongAdder compared = new LongAdder();
+  private final LongAdder disagreed = new LongAdder();
+  private final Histogram distanceMillionths =
+      new ConcurrentHistogram((long) (Disagreement.DISTANCE_MAX / DISTANCE_UNIT), DIGITS);
+
+  public SegmentRecorder() {
+    for (FallbackReason reason : FallbackReason.values()) {
+      fellBack.put(reason, new LongAdder());
+    }
+  }
+
+  public void record(Observation observation) {
+    switch (observation) {
+      case Observation.Answered o -> of(o.variant()).answered(o.shadow(), o.latencyNanos());
+      case Observation.Failed o -> of(o.variant()).failed(o.latencyNanos());
+      case Observation.FellBack o -> requireNonNull(fellBack.get(o.reason())).increment();
+      case Observation.Compared o -> compared(o.disagreement());
+    }
+  }
+
+  private void compared(Disagreement disagreement) {
+    compared.increment();
+    if (disagreement.disagrees()) {
+      disagreed.increment();
+    }
+    distanceMillionths.recordValue((long) (disagreement.distance() / DISTANCE_UNIT));
+  }
+
+  private VariantRecorder of(Variant variant) {
+    return variant == Variant.BASELINE ? baseline : candidate;
+  }
+
+  public SegmentSnapshot snapshot() {
+    Map<FallbackReason, Long> reasons = new EnumMap<>(FallbackReason.class);
+    fellBack.forEach((reason, count) -> reasons.put(reason, count.sum()));
+    return new SegmentSnapshot(
+        baseline.snapshot(), candidate.snapshot(), reasons, compared.sum(), disagreed.sum(), distanceMillionths.copy());
+  }
+
+  private static final class VariantRecorder {
+    private final LongAdder answered = new LongAdder();
+    private final LongAdder shadowed = new LongAdder();
+    private final LongAdder failed = new LongAdder();
+    private final Histogram latencyNanos = new ConcurrentHistogram(LATENCY_NANOS_MIN, LATENCY_NANOS_MAX, DIGITS);
+
+    void answered(boolean shadow, long nanos) {
+      (shadow ? shadowed : answered).increment();
+      latencyNanos.recordValue(Math.min(nanos, LATENCY_NANOS_MAX));
+    }
+
+    void failed(long nanos) {
+      failed.increment();
+      latencyNanos.recordValue(Math.min(nanos, LATENCY_NANOS_MAX));
+    }
+
+    VariantSnapshot snapshot() {
+      return new VariantSnapshot(answered.sum(), shadowed.sum(), failed.sum(), latencyNanos.copy());
+    }
+  }
+}

@@ -1,0 +1,48 @@
+package dev.sluice.router.observation;
+
+import java.util.EnumMap;
+import java.util.Map;
+import org.HdrHistogram.Histogram;
+
+/// What a [SegmentRecorder] held at one moment. Snapshots of segments add up to the rollout's.
+///
+/// @param distanceMillionths distances between answers, in millionths of the comparison's unit
+public record SegmentSnapshot(
+    VariantSnapshot baseline,
+    VariantSnapshot candidate,
+    Map<FallbackReason, Long> fellBack,
+    long compared,
+    long disagreed,
+    Histogram distanceMillionths) {
+
+  /// @param answered requests answered to callers
+  /// @param shadowed copies run, compared and thrown away
+  public record VariantSnapshot(long answered, long shadowed, long failed, Histogram latencyNanos) {
+
+    VariantSnapshot plus(VariantSnapshot other) {
+      return new VariantSnapshot(
+          answered + other.answered,
+          shadowed + other.shadowed,
+          failed + other.failed,
+          sum(latencyNanos, other.latencyNanos));
+    }
+  }
+
+  public SegmentSnapshot plus(SegmentSnapshot other) {
+    Map<FallbackReason, Long> reasons = new EnumMap<>(fellBack);
+    other.fellBack.forEach((reason, count) -> reasons.merge(reason, count, Long::sum));
+    return new SegmentSnapshot(
+        baseline.plus(other.baseline),
+        candidate.plus(other.candidate),
+        reasons,
+        compared + other.compared,
+        disagreed + other.disagreed,
+        sum(distanceMillionths, other.distanceMillionths));
+  }
+
+  private static Histogram sum(Histogram left, Histogram right) {
+    Histogram sum = left.copy();
+    sum.add(right);
+    return sum;
+  }
+}

@@ -1,0 +1,250 @@
+package dev.sluice.router.rollout;
+
+import dev.sluice.router.assignment.Exposure;
+import dev.sluice.router.assignment.Segments;
+import dev.sluice.router.rollout.RolloutEvent.Abort;
+import dev.sluice.router.rollout.RolloutEvent.Flipped;
+import dev.sluice.router.rollout.RolloutEvent.Pause;
+import dev.sluice.router.rollout.RolloutEvent.Promote;
+import dev.sluice.router.rollout.RolloutEvent.Resume;
+import dev.sluice.router.rollout.RolloutEvent.Review;
+import dev.sluice.router.rollout.RolloutEvent.SetWeight;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+
+/// The life of a rollout as a pure function: state, event, evidence and time in; decision out.
+///
+/// ```
+/// Running(step 0) -> Running(step 1) ... -> CoolingDown -> Promoted
+///      |  ^                                     |
+///      v  |              a stop rule, or a person, from every stage that has not ended
+///     Paused                                    v
+///                                       Stopped | Aborted
+/// ```
+///
+/// Whoever applies a decision changes the exposure to the weight and shadow share that the next state names. The only change
+/// that happens before it is decided here is the flip: a [Flipped] event reports it.
+public final class RolloutMachine {
+
+  /// The evidence that expansion depends on: observations completed since the rollout began, by segment.
+  public interface Evidence {
+    long comparisonsCompleted(int segment);
+
+    long liveCompleted(int segment);
+  }
+
+  private final RolloutNote note;
+  private final Segments segments;
+
+  public RolloutMachine(RolloutNote note) {
+    this.note = note;
+    this.segments = new Segments(note.segments());
+  }
+
+  /// The state in which a rollout begins: its first step.
+  public RolloutState begin(long nowMillis) {
+    Step first = note.steps().getFirst();
+    return new RolloutState(
+        new Stage.Running(0, nowMillis), 1, first.weightBasisPoints(), first.shadowBasisPoints(),
+        Collections.nCopies(segments.count(), 0L));
+  }
+
+  public Decision decide(RolloutState state, RolloutEvent event, Evidence evidence, long nowMillis) {
+    return switch (event) {
+      case Review _ -> review(state, evidence, nowMillis);
+      case Flipped flipped -> end(state, new Stage.Stopped(flipped.reason()), "stopped", flipped.reason());
+      case Abort abort -> end(state, new Stage.Aborted(abort.reason()), "aborted", abort.reason());
+      case Pause pause -> pause(state, pause);
+      case Resume resume -> resume(state, resume, nowMillis);
+      case SetWeight setWeight -> setWeight(state, setWeight);
+      case Promote promote -> promoteByHand(state, promote, nowMillis);
+    };
+  }
+
+  private Decision review(RolloutState state, Evidence evidence, long nowMillis) {
+    return switch (state.stage()) {
+      case Stage.Running running -> {
+        String missing = missing(running, state, evidence, nowMillis);
+        yield missing.isEmpty() ? advance(state, running, evidence, nowMillis) : new Decision.Hold(missing);
+      }
+      case Stage.CoolingDown cooling -> {
+        long remaining = cooling.promotedMillis() + note.coolDownMillis() - nowMillis;
+        yield remaining > 0
+            ? new Decision.Hold("the cool-down ends in %d s".formatted((remaining + 999) / 1000))
+            : new Decision.Move(
+                inStage(state, new Stage.Promoted(cooling.promotedMillis())), "completed", "the cool-down has ended");
+      }
+      case Stage.Paused _ -> new Decision.Hold("a person to resume it");
+      case Stage.Promoted _, Stage.Stopped _, Stage.Aborted _ -> new Decision.Hold("");
+    };
+  }
+
+  private Decision advance(RolloutState state, Stage.Running running, Evidence evidence, long nowMillis) {
+    int next = running.step() + 1;
+    if (next < note.steps().size()) {
+      Step step = note.steps().get(next);
+      return new Decision.Move(
+          new RolloutState(
+              new Stage.Running(next, nowMillis), state.epoch() + 1, step.weightBasisPoints(),
+              step.shadowBasisPoints(), observed(step, evidence)),
+          "advanced",
+          "step %d of %d: the condition of step %d is met".formatted(next + 1, note.steps().size(), next));
+    }
+    return switch (note.promotion()) {
+      case AUTOMATIC -> promote(state, "the conditions of all %d steps are met".formatted(next), nowMillis);
+      case MANUAL -> new Decision.Hold("a person to promote it");
+    };
+  }
+
+  /// What the present step still lacks, for people; empty if nothing.
+  private String missing(Stage.Running running, RolloutState state, Evidence evidence, long nowMillis) {
+    Step step = note.steps().get(running.step());
+    List<Long> now = observed(step, evidence);
+    String unit = step instanceof Step.Shadow ? "comparisons" : "candidate answers";
+    List<String> missing = new ArrayList<>();
+    long total = 0;
+    for (int segment = 0; segment < segments.count(); segment++) {
+      long since = now.get(segment) - state.observedAtEntry().get(segment);
+      total += since;
+      boolean declared = segment < segments.count() - 1;
+      if (declared && since < step.until().observationsPerSegment()) {
+        missing.add(
+            "%d more %s in %s"
+                .formatted(step.until().observationsPerSegment() - since, unit, segments.name(segment)));
+      }
+    }
+    if (total < step.until().observations()) {
+      missing.addFirst("%d more %s".formatted(step.until().observations() - total, unit));
+    }
+    long remaining = running.enteredMillis() + step.until().millis() - nowMillis;
+    if (remaining > 0) {
+      missing.add("%d s more in this step".formatted((remaining + 999) / 1000));
+    }
+    return String.join(", ", missing);
+  }
+
+  private List<Long> observed(Step step, Evidence evidence) {
+    List<Long> observed = new ArrayList<>(segments.count());
+    for (int segment = 0; segment < segments.count(); segment++) {
+      observed.add(
+          switch (step) {
+            case Step.Shadow _ -> evidence.comparisonsCompleted(segment);
+            case Step.Canary _ -> evidence.liveCompleted(segment);
+          });
+    }
+    return observed;
+  }
+
+  private Decision promoteByHand(RolloutState state, Promote promote, long nowMillis) {
+    int step =
+        switch (state.stage()) {
+          case Stage.Running running -> running.step();
+          case Stage.Paused paused -> paused.step();
+          case Stage.CoolingDown _ -> -1;
+          case Stage.Promoted _ -> -1;
+          case Stage.Stopped _, Stage.Aborted _ -> -2;
+        };
+    if (step == -1) {
+      return new Decision.Hold("");
+    }
+    if (step == -2) {
+      return ended(state.stage());
+    }
+    if (note.steps().get(step) instanceof Step.Shadow) {
+      return new Decision.Refuse(
+          "step %d of %d is a shadow step: the candidate has not answered a caller yet"
+              .formatted(step + 1, note.steps().size()));
+    }
+    return promote(state, promote.reason(), nowMillis);
+  }
+
+  private static Decision promote(RolloutState state, String reason, long nowMillis) {
+    return new Decision.Move(
+        new RolloutState(
+            new Stage.CoolingDown(nowMillis), state.epoch() + 1, Exposure.ALL, state.shadowBasisPoints(),
+            state.observedAtEntry()),
+        "promoted",
+        reason);
+  }
+
+  private Decision pause(RolloutState state, Pause pause) {
+    return switch (state.stage()) {
+      case Stage.Running running ->
+          new Decision.Move(
+              inStage(state, new Stage.Paused(running.step(), pause.reason())), "paused", pause.reason());
+      case Stage.Paused _ -> new Decision.Hold("a person to resume it");
+      case Stage.CoolingDown _ -> new Decision.Refuse("it is promoted already: there is no step to pause");
+      case Stage.Promoted _, Stage.Stopped _, Stage.Aborted _ -> ended(state.stage());
+    };
+  }
+
+  /// The step's clock starts again: time in which nothing could expand proves nothing.
+  private Decision resume(RolloutState state, Resume resume, long nowMillis) {
+    return switch (state.stage()) {
+      case Stage.Paused paused ->
+          new Decision.Move(
+              inStage(state, new Stage.Running(paused.step(), nowMillis)), "resumed", resume.reason());
+      case Stage.Running _ -> new Decision.Hold("");
+      case Stage.CoolingDown _ -> new Decision.Refuse("it is promoted already: there is no step to resume");
+      case Stage.Promoted _, Stage.Stopped _, Stage.Aborted _ -> ended(state.stage());
+    };
+  }
+
+  private Decision setWeight(RolloutState state, SetWeight command) {
+    int step =
+        switch (state.stage()) {
+          case Stage.Running running -> running.step();
+          case Stage.Paused paused -> paused.step();
+          case Stage.CoolingDown _, Stage.Promoted _, Stage.Stopped _, Stage.Aborted _ -> -1;
+        };
+    if (step < 0) {
+      return state.stage().isEnded()
+          ? ended(state.stage())
+          : new Decision.Refuse("it is promoted already; abort it to go back to the baseline");
+    }
+    if (note.steps().get(step) instanceof Step.Shadow) {
+      return new Decision.Refuse(
+          "step %d of %d is a shadow step: the candidate answers nobody in it".formatted(step + 1, note.steps().size()));
+    }
+    int most = note.blastRadius().weightBasisPoints();
+    if (command.weightBasisPoints() > most) {
+      return new Decision.Refuse(
+          "weight %s %% is beyond the blast radius of %s %% in the note"
+              .formatted(command.weightBasisPoints() / 100.0, most / 100.0));
+    }
+    if (command.weightBasisPoints() == state.weightBasisPoints()) {
+      return new Decision.Hold("");
+    }
+    return new Decision.Move(
+        new RolloutState(
+            state.stage(), state.epoch() + 1, command.weightBasisPoints(), state.shadowBasisPoints(),
+            state.observedAtEntry()),
+        "weight-set",
+        command.reason());
+  }
+
+  /// Ending is always possible and, where it has happened, changes nothing.
+  private static Decision end(RolloutState state, Stage end, String kind, String reason) {
+    if (state.stage().isEnded()) {
+      return new Decision.Hold("");
+    }
+    return new Decision.Move(
+        new RolloutState(end, state.epoch() + 1, 0, 0, state.observedAtEntry()), kind, reason);
+  }
+
+  private static RolloutState inStage(RolloutState state, Stage stage) {
+    return new RolloutState(
+        stage, state.epoch(), state.weightBasisPoints(), state.shadowBasisPoints(), state.observedAtEntry());
+  }
+
+  private static Decision ended(Stage stage) {
+    return new Decision.Refuse(
+        switch (stage) {
+          case Stage.Promoted _ -> "it has ended: the candidate was promoted";
+          case Stage.Stopped stopped -> "it has ended: stopped, " + stopped.reason();
+          case Stage.Aborted aborted -> "it has ended: aborted, " + aborted.reason();
+          case Stage.Running _, Stage.Paused _, Stage.CoolingDown _ -> "it has not ended";
+        });
+  }
+}
