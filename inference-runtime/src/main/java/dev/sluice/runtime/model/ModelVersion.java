@@ -1,0 +1,135 @@
+package dev.sluice.runtime.model;
+
+import dev.sluice.runtime.tensor.Tensor;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.atomic.AtomicLong;
+
+/// A loaded version of a model, used under leases so that it is never closed under a call.
+///
+/// One number holds everything: the leases given out, and in its sign bit whether the version is retired. A retired
+/// version gives no new lease, and whoever moves the number to "retired, no leases" closes the session: that
+/// happens exactly once. Taking or returning a lease is one compare-and-set; it never locks, waits or allocates.
+public final class ModelVersion {
+  private static final long RETIRED = Long.MIN_VALUE;
+  /// One eighth of each new measurement: a handful of runs to follow a change, one slow run to be forgotten.
+  private static final int SMOOTHING_SHIFT = 3;
+
+  private final String model;
+  private final long version;
+  private final Session session;
+  private final AtomicLong leases = new AtomicLong();
+  private final AtomicLong typicalRunNanos = new AtomicLong();
+  private final CompletableFuture<Void> closed = new CompletableFuture<>();
+
+  /// Takes over the session: it is closed when the version is retired and the last lease is back.
+  public ModelVersion(String model, long version, Session session) {
+    this(model, version, session, 0);
+  }
+
+  /// As above, for a session that was warmed and whose runs took this long in the end.
+  public ModelVersion(String model, long version, Session session, long typicalRunNanos) {
+    this.model = model;
+    this.version = version;
+    this.session = session;
+    this.typicalRunNanos.setOpaque(typicalRunNanos);
+  }
+
+  public String model() {
+    return model;
+  }
+
+  public long version() {
+    return version;
+  }
+
+  public Signature signature() {
+    return session.signature();
+  }
+
+  /// Takes a lease; false when the version is retired. Every `true` is followed by one [#release].
+  public boolean tryAcquire() {
+    while (true) {
+      long seen = leases.get();
+      if (seen < 0) {
+        return false;
+      }
+      if (leases.compareAndSet(seen, seen + 1)) {
+        return true;
+      }
+    }
+  }
+
+  /// Returns a lease.
+  public void release() {
+    while (true) {
+      long seen = leases.get();
+      if ((seen & ~RETIRED) == 0) {
+        throw new IllegalStateException("a lease of %s was returned more often than taken".formatted(this));
+      }
+      if (leases.compareAndSet(seen, seen - 1)) {
+        if (seen - 1 == RETIRED) {
+          close();
+        }
+        return;
+      }
+    }
+  }
+
+  /// Gives no lease from now on and closes the session when the last one is back; retiring twice changes nothing.
+  public void retire() {
+    if (leases.getAndUpdate(seen -> seen | RETIRED) == 0) {
+      close();
+    }
+  }
+
+  /// Runs the model. Only under a lease, with what [Session#run] asks for.
+  public List<Tensor> run(List<Tensor> inputs, List<String> outputs, RunControl control)
+      throws ModelExecutionException {
+    long start = System.nanoTime();
+    List<Tensor> answer = session.run(inputs, outputs, control);
+    recordRun(System.nanoTime() - start);
+    return answer;
+  }
+
+  /// The leases given out and not yet returned.
+  public int callsInFlight() {
+    return (int) (leases.get() & ~RETIRED);
+  }
+
+  /// How long a run has taken lately: a smoothed guide for scheduling, not a statistic. 0 before the first run.
+  public long typicalRunNanos() {
+    return typicalRunNanos.getOpaque();
+  }
+
+  /// Completes when the session is closed.
+  public CompletableFuture<Void> closed() {
+    return closed.copy();
+  }
+
+  // Two threads may lose each other's update; the average only guides, and an atomic one would cost every run.
+  private void recordRun(long nanos) {
+    long typical = typicalRunNanos.getOpaque();
+    typicalRunNanos.setOpaque(typical == 0 ? nanos : typical + ((nanos - typical) >> SMOOTHING_SHIFT));
+  }
+
+  // On a thread of its own: the last lease often comes back on an event loop, and freeing a big model takes long.
+  private void close() {
+    Thread.ofPlatform()
+        .name("close-" + model + "-" + version)
+        .start(
+            () -> {
+              try {
+                session.close();
+                closed.complete(null);
+              } catch (RuntimeException e) {
+                closed.completeExceptionally(e);
+              }
+            });
+  }
+
+  @Override
+  public String toString() {
+    return "model '%s' version %d".formatted(model, version);
+  }
+}
