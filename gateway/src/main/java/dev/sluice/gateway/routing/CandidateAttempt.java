@@ -1,0 +1,219 @@
+package dev.sluice.gateway.routing;
+
+import dev.sluice.router.assignment.Assignment;
+import dev.sluice.router.assignment.Variant;
+import dev.sluice.router.observation.FallbackReason;
+import dev.sluice.router.observation.Observation;
+import dev.sluice.runtime.model.ModelExecutionException;
+import dev.sluice.runtime.model.ModelVersion;
+import dev.sluice.runtime.model.RunControl;
+import dev.sluice.runtime.tensor.Tensor;
+import java.util.List;
+import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
+import org.jspecify.annotations.Nullable;
+
+/// One request that the candidate is to answer, with the baseline behind it.
+///
+/// The candidate runs on the rollout's own threads for its share of the caller's time. Whatever goes wrong with it (it fails,
+/// answers out of shape, is late, is not loaded, has no room, or is left alone by the circuit breaker), the baseline answers
+/// within the same call. The first of "candidate answered", "candidate gave up" and "time is up" settles the attempt; the others
+/// find it settled.
+///
+/// Only the baseline's success turns a candidate's failure into evidence: what neither can compute is the caller's mistake.
+final class CandidateAttempt {
+
+  private final Route route;
+  private final LiveRollout rollout;
+  private final Assignment assignment;
+  private final InferenceRequest request;
+  private final Responder responder;
+  private final Routes routes;
+  private final Lanes lanes;
+  private final RunControl control = RunControl.create();
+  private final AtomicBoolean settled = new AtomicBoolean();
+  private final long startedNanos = System.nanoTime();
+
+  private volatile java.util.concurrent.@Nullable Future<?> timeout;
+
+  CandidateAttempt(
+      Route route,
+      LiveRollout rollout,
+      Assignment assignment,
+      InferenceRequest request,
+      Responder responder,
+      Routes routes,
+      Lanes lanes) {
+    this.route = route;
+    this.rollout = rollout;
+    this.assignment = assignment;
+    this.request = request;
+    this.responder = responder;
+    this.routes = routes;
+    this.lanes = lanes;
+  }
+
+  void start() {
+    rollout.ledger().dispatchedLive(assignment.segment());
+    if (!rollout.breaker().tryAcquirePermission()) {
+      settled.set(true);
+      fallBack(FallbackReason.CIRCUIT_OPEN, true);
+      return;
+    }
+    long budgetNanos = Math.max(rollout.candidateBudgetNanos(request.lifetime().remainingNanos()), 0);
+    timeout = lanes.timer().schedule(this::expire, budgetNanos, TimeUnit.NANOSECONDS);
+    try {
+      rollout.candidateThreads().execute(this::run);
+    } catch (RejectedExecutionException e) {
+      giveUp(FallbackReason.SATURATED, true);
+    }
+  }
+
+  /// On one of the candidate's threads.
+  private void run() {
+    if (settled.get()) {
+      return;
+    }
+    if (request.lifetime().isOver()) {
+      abandon(request.lifetime().over());
+      return;
+    }
+    ModelVersion candidate = routes.version(rollout.note().model(), rollout.note().candidateVersion());
+    if (candidate == null || !candidate.tryAcquire()) {
+      giveUp(FallbackReason.UNAVAILABLE, true);
+      return;
+    }
+    try (CallLifetime.Registration _ = request.lifetime().onOver(control::terminate)) {
+      List<Tensor> outputs = candidate.run(request.inputs(), request.outputs(), control);
+      if (AnswerCheck.fits(outputs, request.outputs(), route.version().signature())) {
+        succeed(outputs);
+      } else {
+        giveUp(FallbackReason.MALFORMED, true);
+      }
+    } catch (ModelExecutionException e) {
+      switch (e.kind()) {
+        case FAILED -> giveUp(FallbackReason.FAILED, true);
+        case INVALID_INPUT -> abandon(InferenceFailure.invalid(String.valueOf(e.getMessage())));
+        case TERMINATED -> abandon(request.lifetime().over());
+      }
+    } catch (RuntimeException | Error e) {
+      giveUp(FallbackReason.FAILED, true);
+    } finally {
+      candidate.release();
+    }
+  }
+
+  private void succeed(List<Tensor> outputs) {
+    if (!settle()) {
+      return;
+    }
+    long nanos = System.nanoTime() - startedNanos;
+    rollout.breaker().onSuccess(nanos, TimeUnit.NANOSECONDS);
+    responder.answer(new Answer(rollout.note().candidateVersion(), outputs, Variant.CANDIDATE, null));
+    rollout.meters(Variant.CANDIDATE, assignment.segment()).answered(nanos);
+    rollout.checkAssignedBeforeFlip(request);
+    rollout.observe(
+        new Observation.Answered(assignment.epoch(), assignment.segment(), Variant.CANDIDATE, false, nanos),
+        request.id());
+    if (assignment.shadowed()) {
+      rollout.shadow().offer(request, assignment, outputs);
+    }
+  }
+
+  /// On the timer: the candidate's share of the caller's time is used up.
+  private void expire() {
+    if (giveUp(FallbackReason.LATE, false)) {
+      control.terminate();
+    }
+  }
+
+  /// The caller has gone or its request is wrong: no answer, and no evidence.
+  private void abandon(InferenceFailure failure) {
+    if (settle()) {
+      rollout.breaker().releasePermission();
+      rollout.checkAssignedBeforeFlip(request);
+      responder.fail(failure);
+      rollout.meters(Variant.CANDIDATE, assignment.segment()).failed(failure.kind());
+    }
+  }
+
+  private boolean giveUp(FallbackReason reason, boolean inlineAllowed) {
+    boolean first = settle();
+    if (first) {
+      fallBack(reason, inlineAllowed);
+    }
+    return first;
+  }
+
+  private boolean settle() {
+    if (!settled.compareAndSet(false, true)) {
+      return false;
+    }
+    java.util.concurrent.Future<?> pending = timeout;
+    if (pending != null) {
+      pending.cancel(false);
+    }
+    return true;
+  }
+
+  private void fallBack(FallbackReason reason, boolean inlineAllowed) {
+    long candidateNanos = System.nanoTime() - startedNanos;
+    rollout.checkAssignedBeforeFlip(request);
+    if (!route.version().tryAcquire()) {
+      releaseBreaker(reason);
+      responder.fail(InferenceRouter.retired(route));
+      return;
+    }
+    VersionRun.start(
+        route.version(),
+        request,
+        lanes,
+        inlineAllowed,
+        new VersionRun.Completion() {
+          @Override
+          public void succeeded(List<Tensor> outputs, long nanos) {
+            responder.answer(new Answer(route.version().version(), outputs, Variant.BASELINE, reason));
+            rollout.meters(Variant.BASELINE, assignment.segment()).answered(nanos);
+            observeFallback(reason, candidateNanos);
+          }
+
+          @Override
+          public void failed(InferenceFailure failure, long nanos) {
+            responder.fail(failure);
+            rollout.meters(Variant.BASELINE, assignment.segment()).failed(failure.kind());
+            switch (failure.kind()) {
+              case EXECUTION_FAILED, INVALID_REQUEST, CANCELLED -> releaseBreaker(reason);
+              // The baseline had no chance to show whether it could: the candidate's failure stands.
+              case OVERLOADED, DEADLINE_EXCEEDED, MODEL_NOT_READY, UNKNOWN_MODEL, UNKNOWN_VERSION, SHUTTING_DOWN ->
+                  observeFallback(reason, candidateNanos);
+            }
+          }
+        });
+  }
+
+  private void observeFallback(FallbackReason reason, long candidateNanos) {
+    long epoch = assignment.epoch();
+    int segment = assignment.segment();
+    switch (reason) {
+      case FAILED, MALFORMED, LATE, UNAVAILABLE -> {
+        rollout.breaker().onError(candidateNanos, TimeUnit.NANOSECONDS, FAILED_ATTEMPT);
+        rollout.observe(
+            new Observation.Failed(epoch, segment, Variant.CANDIDATE, false, candidateNanos), request.id());
+      }
+      case SATURATED -> rollout.breaker().releasePermission();
+      case CIRCUIT_OPEN -> {}
+    }
+    rollout.observe(new Observation.FellBack(epoch, segment, reason), request.id());
+  }
+
+  private void releaseBreaker(FallbackReason reason) {
+    if (reason != FallbackReason.CIRCUIT_OPEN) {
+      rollout.breaker().releasePermission();
+    }
+  }
+
+  /// What the breaker is told; it only counts. One for all, without a stack trace.
+  private static final Exception FAILED_ATTEMPT =
+      new InferenceFailure(InferenceFailure.Kind.EXECUTION_FAILED, "the candidate did not answer");
+}

@@ -1,0 +1,103 @@
+package dev.sluice.gateway.routing;
+
+import dev.sluice.gateway.metrics.CallMeters;
+import dev.sluice.router.assignment.Assignment;
+import dev.sluice.router.assignment.Variant;
+import dev.sluice.router.observation.Observation;
+import dev.sluice.runtime.tensor.Tensor;
+import java.util.List;
+
+/// The way of one request: route, assignment, run, answer, and only then observation and shadow.
+public final class InferenceRouter {
+
+  private final Lanes lanes;
+  private final Routes routes;
+
+  public InferenceRouter(Routes routes, Lanes lanes) {
+    this.routes = routes;
+    this.lanes = lanes;
+  }
+
+  /// Answers the request, on this thread or a later one.
+  ///
+  /// @param route found by the same request; its signature is what the request was checked against
+  public void infer(Route route, InferenceRequest request, Responder responder) {
+    LiveRollout rollout = route.rollout();
+    if (rollout == null) {
+      runAlone(route, request, responder);
+      return;
+    }
+    Assignment assignment = rollout.assign(request);
+    if (assignment.variant() == Variant.CANDIDATE) {
+      new CandidateAttempt(route, rollout, assignment, request, responder, routes, lanes).start();
+    } else {
+      runBaseline(route, rollout, assignment, request, responder);
+    }
+  }
+
+  private void runAlone(Route route, InferenceRequest request, Responder responder) {
+    if (!route.version().tryAcquire()) {
+      responder.fail(retired(route));
+      return;
+    }
+    VersionRun.start(
+        route.version(),
+        request,
+        lanes,
+        true,
+        new VersionRun.Completion() {
+          @Override
+          public void succeeded(List<Tensor> outputs, long nanos) {
+            responder.answer(new Answer(route.version().version(), outputs, null, null));
+            route.meters().answered(nanos);
+          }
+
+          @Override
+          public void failed(InferenceFailure failure, long nanos) {
+            responder.fail(failure);
+            route.meters().failed(failure.kind());
+          }
+        });
+  }
+
+  private void runBaseline(
+      Route route, LiveRollout rollout, Assignment assignment, InferenceRequest request, Responder responder) {
+    if (!route.version().tryAcquire()) {
+      responder.fail(retired(route));
+      return;
+    }
+    CallMeters meters = rollout.meters(Variant.BASELINE, assignment.segment());
+    VersionRun.start(
+        route.version(),
+        request,
+        lanes,
+        true,
+        new VersionRun.Completion() {
+          @Override
+          public void succeeded(List<Tensor> outputs, long nanos) {
+            responder.answer(new Answer(route.version().version(), outputs, Variant.BASELINE, null));
+            meters.answered(nanos);
+            rollout.observe(
+                new Observation.Answered(assignment.epoch(), assignment.segment(), Variant.BASELINE, false, nanos),
+                request.id());
+            if (assignment.shadowed()) {
+              rollout.shadow().offer(request, assignment, outputs);
+            }
+          }
+
+          @Override
+          public void failed(InferenceFailure failure, long nanos) {
+            responder.fail(failure);
+            meters.failed(failure.kind());
+          }
+        });
+  }
+
+  /// A version is published before the one that it replaces is retired, so finding a retired one means that it was unloaded.
+  static InferenceFailure retired(Route route) {
+    return new InferenceFailure(
+        InferenceFailure.Kind.MODEL_NOT_READY,
+        "Request for unknown model: '%s' version %d is not at ready state"
+            .formatted(route.version().model(), route.version().version()));
+  }
+}

@@ -1,0 +1,214 @@
+package dev.sluice.gateway.routing;
+
+import dev.sluice.gateway.metrics.CallMeters;
+import dev.sluice.gateway.metrics.RolloutMeters;
+import dev.sluice.router.assignment.Assigner;
+import dev.sluice.router.assignment.Assignment;
+import dev.sluice.router.assignment.Segments;
+import dev.sluice.router.assignment.Variant;
+import dev.sluice.router.ledger.EvidenceLedger;
+import dev.sluice.router.observation.Observation;
+import dev.sluice.router.observation.SegmentRecorder;
+import dev.sluice.router.observation.SegmentSnapshot;
+import dev.sluice.router.rollout.RolloutNote;
+import dev.sluice.router.rollout.RolloutNote.StickyKey;
+import io.github.resilience4j.circuitbreaker.CircuitBreaker;
+import io.github.resilience4j.circuitbreaker.CircuitBreakerConfig;
+import io.github.resilience4j.circuitbreaker.CircuitBreakerConfig.SlidingWindowType;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.ThreadLocalRandom;
+import java.util.concurrent.ThreadPoolExecutor;
+import java.util.concurrent.atomic.LongAdder;
+import org.jspecify.annotations.Nullable;
+
+/// A release in progress, as the requests of its model meet it.
+///
+/// It owns what the release needs at run time: the candidate's own threads (so that a hanging candidate holds nobody else's),
+/// the circuit breaker in front of it, the shadow's queue, the recorders, and the ledger that the stop rules decide on. The
+/// thread that records the tripping observation flips the exposure here, at once; the listener writes it down afterwards.
+public final class LiveRollout implements AutoCloseable {
+
+  /// Is told of a flip after it has happened, on the thread that did it; must not block.
+  public interface FlipListener {
+    void flipped(LiveRollout rollout, Flip flip);
+  }
+
+  /// A flip by a stop rule.
+  ///
+  /// @param nanos from the tripping observation to the flip
+  /// @param requestId the id of the request whose observation it was, empty when the caller gave none
+  public record Flip(EvidenceLedger.Trip trip, long nanos, String requestId) {}
+
+  /// The candidate's threads, and the requests that may wait for one: few, because a caller waits behind each.
+  private static final int CANDIDATE_THREADS = Runtime.getRuntime().availableProcessors();
+
+  private static final int CANDIDATE_WAITING_MAX = 128;
+
+  private static final CircuitBreakerConfig BREAKER =
+      CircuitBreakerConfig.custom()
+          .slidingWindowType(SlidingWindowType.COUNT_BASED)
+          .slidingWindowSize(20)
+          .minimumNumberOfCalls(10)
+          .failureRateThreshold(50)
+          .waitDurationInOpenState(Duration.ofSeconds(5))
+          .permittedNumberOfCallsInHalfOpenState(3)
+          .build();
+
+  private final RolloutNote note;
+  private final Segments segments;
+  private final Segments excluded;
+  private final Assigner assigner;
+  private final EvidenceLedger ledger;
+  private final RolloutMeters meters;
+  private final FlipListener flipListener;
+  private final List<SegmentRecorder> recorders = new ArrayList<>();
+  private final CircuitBreaker breaker;
+  private final ThreadPoolExecutor candidateThreads;
+  private final Shadow shadow;
+  private final LongAdder assignedAfterFlip = new LongAdder();
+
+  /// When a flip was seen to be complete, by `System.nanoTime`; [Long#MAX_VALUE] before.
+  private volatile long flippedNanos = Long.MAX_VALUE;
+
+  public LiveRollout(
+      RolloutNote note,
+      long salt,
+      EvidenceLedger ledger,
+      Routes routes,
+      Lanes lanes,
+      RolloutMeters meters,
+      FlipListener flipListener) {
+    this.note = note;
+    this.segments = new Segments(note.segments());
+    this.excluded = new Segments(note.blastRadius().excluded());
+    this.assigner = new Assigner(salt);
+    this.ledger = ledger;
+    this.meters = meters;
+    this.flipListener = flipListener;
+    for (int segment = 0; segment < segments.count(); segment++) {
+      recorders.add(new SegmentRecorder());
+    }
+    this.breaker = CircuitBreaker.of(note.name(), BREAKER);
+    this.candidateThreads =
+        Lanes.pool("sluice-candidate-" + note.name(), CANDIDATE_THREADS, CANDIDATE_WAITING_MAX);
+    this.shadow = new Shadow(this, routes, lanes);
+    meters.bind(this);
+  }
+
+  public RolloutNote note() {
+    return note;
+  }
+
+  public Segments segments() {
+    return segments;
+  }
+
+  public EvidenceLedger ledger() {
+    return ledger;
+  }
+
+  // --- the way of a request ------------------------------------------------------------------------------------------
+
+  /// Decides who answers.
+  Assignment assign(InferenceRequest request) {
+    CallerAttributes caller = request.caller();
+    int segment = segments.of(attribute -> caller.value(CallerAttributes.SEGMENT_PREFIX + attribute));
+    ThreadLocalRandom random = ThreadLocalRandom.current();
+    String key = stickyKey(request);
+    long keyHash = key == null ? random.nextLong() : assigner.hash(key);
+    return Assigner.assign(ledger.exposure(), keyHash, random.nextLong(), segment, mayAnswer(caller));
+  }
+
+  /// The caller's key, else the request's id, else none: then the request is spread evenly.
+  private @Nullable String stickyKey(InferenceRequest request) {
+    String name = note.stickyKey() == StickyKey.KEY ? CallerAttributes.KEY : CallerAttributes.TENANT;
+    String key = request.caller().value(name);
+    return key != null ? key : request.id().isEmpty() ? null : request.id();
+  }
+
+  private boolean mayAnswer(CallerAttributes caller) {
+    return !excluded.anyDeclared()
+        || excluded.of(attribute -> caller.value(CallerAttributes.SEGMENT_PREFIX + attribute))
+            == excluded.declared().size();
+  }
+
+  /// The candidate's part of the caller's time; the baseline needs the rest.
+  long candidateBudgetNanos(long remainingNanos) {
+    long most = Duration.ofMillis(note.fallback().timeoutMillis()).toNanos();
+    return Math.min(most, (long) (remainingNanos * note.fallback().deadlineShare()));
+  }
+
+  CircuitBreaker breaker() {
+    return breaker;
+  }
+
+  ThreadPoolExecutor candidateThreads() {
+    return candidateThreads;
+  }
+
+  Shadow shadow() {
+    return shadow;
+  }
+
+  CallMeters meters(Variant variant, int segment) {
+    return meters.calls(variant, segment);
+  }
+
+  // --- the way of evidence -------------------------------------------------------------------------------------------
+
+  /// Remembers one observation, and flips if it crosses a stop rule's boundary.
+  void observe(Observation observation, String requestId) {
+    long seenNanos = System.nanoTime();
+    EvidenceLedger.Trip trip = ledger.record(observation);
+    if (trip != null && ledger.flip(trip)) {
+      long done = System.nanoTime();
+      flippedNanos = done;
+      flipListener.flipped(this, new Flip(trip, done - seenNanos, requestId));
+    }
+    recorders.get(observation.segment()).record(observation);
+    meters.record(observation);
+  }
+
+  /// Sends everybody back to the baseline because a person says so.
+  ///
+  /// @return false if the rollout was flipped already
+  public boolean flipByHand() {
+    boolean flipped = ledger.flip(null);
+    flippedNanos = Math.min(flippedNanos, System.nanoTime());
+    return flipped;
+  }
+
+  /// Counts a request that came in after a flip and was given to the candidate all the same. It must stay at zero: the
+  /// request's start was read before its assignment, and the flip's time after the flip.
+  void checkAssignedBeforeFlip(InferenceRequest request) {
+    if (request.startedNanos() - flippedNanos > 0 && flippedNanos != Long.MAX_VALUE) {
+      assignedAfterFlip.increment();
+    }
+  }
+
+  public long assignedAfterFlip() {
+    return assignedAfterFlip.sum();
+  }
+
+  public long shadowsDropped() {
+    return shadow.dropped();
+  }
+
+  public int shadowsWaiting() {
+    return shadow.waiting();
+  }
+
+  public SegmentSnapshot snapshot(int segment) {
+    return recorders.get(segment).snapshot();
+  }
+
+  /// Ends what runs in the background. Calls in flight finish or fall back.
+  @Override
+  public void close() {
+    shadow.close();
+    candidateThreads.shutdown();
+    meters.unbind();
+  }
+}

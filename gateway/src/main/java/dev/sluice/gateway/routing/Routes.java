@@ -1,0 +1,155 @@
+package dev.sluice.gateway.routing;
+
+import dev.sluice.gateway.metrics.GatewayMetrics;
+import dev.sluice.gateway.routing.InferenceFailure.Kind;
+import dev.sluice.runtime.model.ModelVersion;
+import dev.sluice.runtime.repository.Model;
+import dev.sluice.runtime.repository.ModelRepository;
+import dev.sluice.runtime.repository.VersionStatus;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
+
+/// The live table: for every model, who answers an unversioned call and who answers each version.
+///
+/// Readers take one volatile read of an immutable map. It is rebuilt whenever a version is published or retired and
+/// whenever a rollout begins or ends.
+public final class Routes {
+
+  private record ModelRoutes(@Nullable Route unversioned, Map<Long, Route> byVersion) {}
+
+  private final ModelRepository repository;
+  private final GatewayMetrics metrics;
+  private final Object writeLock = new Object();
+  private final Map<String, LiveRollout> rollouts = new HashMap<>();
+  private final Map<String, Long> serving = new HashMap<>();
+  private volatile Map<String, ModelRoutes> routes = Map.of();
+
+  public Routes(ModelRepository repository, GatewayMetrics metrics) {
+    this.repository = repository;
+    this.metrics = metrics;
+    repository.onChange(this::rebuild);
+  }
+
+  // --- reading --------------------------------------------------------------------------------------------------------
+
+  /// The route of a request.
+  ///
+  /// @param version empty for the model's default; otherwise a version number
+  public Route find(String model, String version) throws InferenceFailure {
+    ModelRoutes found = routes.get(model);
+    if (version.isEmpty()) {
+      if (found != null && found.unversioned() != null) {
+        return found.unversioned();
+      }
+      throw nothingReady(model);
+    }
+    long number = parse(version, model);
+    Route route = found == null ? null : found.byVersion().get(number);
+    if (route == null) {
+      throw notReady(model, number);
+    }
+    return route;
+  }
+
+  /// The version that an unversioned call reaches, 0 if none. During a rollout: the baseline.
+  public long defaultVersion(String model) {
+    ModelRoutes found = routes.get(model);
+    return found == null || found.unversioned() == null ? 0 : found.unversioned().version().version();
+  }
+
+  /// A version that is ready, or null.
+  @Nullable ModelVersion version(String model, long version) {
+    ModelRoutes found = routes.get(model);
+    Route route = found == null ? null : found.byVersion().get(version);
+    return route == null ? null : route.version();
+  }
+
+  private static long parse(String version, String model) throws InferenceFailure {
+    try {
+      long number = Long.parseLong(version);
+      if (number >= 0) {
+        return number;
+      }
+    } catch (NumberFormatException e) {
+      // answered below
+    }
+    throw InferenceFailure.invalid(
+        "failed to get model version from specified version string '%s' for model '%s': expected a number, or nothing for the default"
+            .formatted(version, model));
+  }
+
+  private InferenceFailure nothingReady(String model) {
+    return repository.known(model)
+        ? new InferenceFailure(
+            Kind.UNKNOWN_VERSION, "Request for unknown model: '%s' has no available versions".formatted(model))
+        : unknown(model);
+  }
+
+  private InferenceFailure notReady(String model, long version) {
+    if (!repository.known(model)) {
+      return unknown(model);
+    }
+    VersionStatus status = repository.status(model, version);
+    return status == null
+        ? new InferenceFailure(
+            Kind.UNKNOWN_VERSION,
+            "Request for unknown model: '%s' version %d is not found".formatted(model, version))
+        : new InferenceFailure(
+            Kind.MODEL_NOT_READY,
+            "Request for unknown model: '%s' version %d is not at ready state".formatted(model, version));
+  }
+
+  private static InferenceFailure unknown(String model) {
+    return new InferenceFailure(Kind.UNKNOWN_MODEL, "Request for unknown model: '%s' is not found".formatted(model));
+  }
+
+  // --- writing --------------------------------------------------------------------------------------------------------
+
+  /// Sends the unversioned calls of the rollout's model through it.
+  public void begin(LiveRollout rollout) {
+    synchronized (writeLock) {
+      rollouts.put(rollout.note().model(), rollout);
+      rebuild();
+    }
+  }
+
+  /// Takes the rollout out of its model's way.
+  public void end(LiveRollout rollout) {
+    synchronized (writeLock) {
+      rollouts.remove(rollout.note().model(), rollout);
+      rebuild();
+    }
+  }
+
+  /// Pins a model's default version: the one that a rollout trusts, or has promoted.
+  public void serve(String model, long version) {
+    synchronized (writeLock) {
+      serving.put(model, version);
+      rebuild();
+    }
+  }
+
+  private void rebuild() {
+    synchronized (writeLock) {
+      Map<String, ModelRoutes> rebuilt = new HashMap<>();
+      repository.models().forEach(model -> rebuilt.put(model.name(), routesOf(model)));
+      routes = Map.copyOf(rebuilt);
+    }
+  }
+
+  private ModelRoutes routesOf(Model model) {
+    Map<Long, Route> byVersion = new TreeMap<>();
+    for (ModelVersion version : model.versions()) {
+      byVersion.put(version.version(), new Route(version, metrics.calls(model.name(), version.version()), null));
+    }
+    LiveRollout rollout = rollouts.get(model.name());
+    Long pinned = rollout != null ? Long.valueOf(rollout.note().baselineVersion()) : serving.get(model.name());
+    ModelVersion latest = model.latest();
+    // A pinned version that is not loaded is an outage to report, never a reason to guess another one.
+    Route plain = byVersion.get(pinned != null ? pinned : latest == null ? 0 : latest.version());
+    Route unversioned = plain == null ? null : new Route(plain.version(), plain.meters(), rollout);
+    return new ModelRoutes(unversioned, byVersion);
+  }
+}
