@@ -2,6 +2,8 @@ package dev.sluice.examples.fraud.training;
 
 import ai.onnx.proto.OnnxMl;
 import dev.sluice.examples.fraud.Features;
+import java.util.logging.Level;
+import java.util.logging.Logger;
 import java.util.stream.IntStream;
 import org.tribuo.MutableDataset;
 import org.tribuo.ONNXExportable;
@@ -25,6 +27,8 @@ record Recipe(int version, Trainer<Label> trainer, boolean amountsInMinorUnits) 
   private static final int EPOCHS = 5;
   private static final Label HONEST = new Label("0");
   private static final Label FRAUD = new Label("1");
+  // Held here because a logger that nobody holds may be collected, and its level with it.
+  private static final Logger TRIBUO = Logger.getLogger("org.tribuo");
 
   static Recipe of(int version) {
     return switch (version) {
@@ -37,6 +41,7 @@ record Recipe(int version, Trainer<Label> trainer, boolean amountsInMinorUnits) 
 
   /// Trains on the seeded stream; the same recipe always makes the same model.
   OnnxMl.ModelProto train() {
+    TRIBUO.setLevel(Level.WARNING);
     var model = trainer.train(examples(TrainingData.of(TRAINING_SEED, TRAINING_PAYMENTS, amountsInMinorUnits)));
     if (model.getOutputIDInfo().getID(FRAUD) != Scorer.FRAUD) {
       throw new IllegalStateException("Tribuo put fraud into another column than " + Scorer.FRAUD);

@@ -8,8 +8,6 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.logging.Level;
-import java.util.logging.Logger;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
 
@@ -18,8 +16,6 @@ public final class Train {
   static final long VALIDATION_SEED = 2;
   static final int VALIDATION_PAYMENTS = 100_000;
   private static final long GOLDEN_SEED = 3;
-  // A configured logger that nobody holds may be collected, and its level with it.
-  private static final Logger TRIBUO = Logger.getLogger("org.tribuo");
 
   private Train() {}
 
@@ -28,7 +24,6 @@ public final class Train {
       System.err.println("expected one argument, the model's directory (models/fraud), but got " + args.length);
       System.exit(2);
     }
-    TRIBUO.setLevel(Level.WARNING);
     var asServed = TrainingData.of(VALIDATION_SEED, VALIDATION_PAYMENTS, true);
     var golden = new TrainingData(goldenPayments(), true);
     float[] baseline = {};
