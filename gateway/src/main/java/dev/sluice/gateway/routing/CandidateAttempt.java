@@ -9,6 +9,7 @@ import dev.sluice.runtime.model.ModelVersion;
 import dev.sluice.runtime.model.RunControl;
 import dev.sluice.runtime.tensor.Tensor;
 import java.util.List;
+import java.util.concurrent.Future;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -35,7 +36,7 @@ final class CandidateAttempt {
   private final AtomicBoolean settled = new AtomicBoolean();
   private final long startedNanos = System.nanoTime();
 
-  private volatile java.util.concurrent.@Nullable Future<?> timeout;
+  private volatile @Nullable Future<?> timeout;
 
   CandidateAttempt(
       Route route,
@@ -150,7 +151,7 @@ final class CandidateAttempt {
     if (!settled.compareAndSet(false, true)) {
       return false;
     }
-    java.util.concurrent.Future<?> pending = timeout;
+    Future<?> pending = timeout;
     if (pending != null) {
       pending.cancel(false);
     }

@@ -16,6 +16,8 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.LongAdder;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /// Copies of requests for the variant that did not answer, to be compared and thrown away.
 ///
@@ -23,6 +25,8 @@ import java.util.concurrent.atomic.LongAdder;
 /// is full in number or in bytes, or live requests are waiting for threads, the newest copy is dropped and counted. One thread
 /// per rollout runs the copies, so a candidate that hangs holds that thread and nothing else.
 final class Shadow implements AutoCloseable {
+
+  private static final Logger log = LoggerFactory.getLogger(Shadow.class);
 
   private static final int WAITING_MAX = 256;
   private static final long BYTES_MAX = 64L << 20;
@@ -89,7 +93,7 @@ final class Shadow implements AutoCloseable {
       } catch (InterruptedException e) {
         return; // closing
       } catch (RuntimeException e) {
-        Thread.currentThread().getUncaughtExceptionHandler().uncaughtException(thread, e);
+        log.error("a shadow copy of rollout '{}' failed in the gateway itself", rollout.note().name(), e);
       }
     }
   }

@@ -70,6 +70,11 @@ public final class EvidenceLedger {
     return (BAD + rules + 7) / 8 * 8;
   }
 
+  /// The rules that this ledger's evidence is for.
+  public ArmedRules rules() {
+    return rules;
+  }
+
   // --- exposure -------------------------------------------------------------------------------------------------------
 
   /// The [Exposure] word: one volatile read.

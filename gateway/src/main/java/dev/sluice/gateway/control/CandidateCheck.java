@@ -1,0 +1,108 @@
+package dev.sluice.gateway.control;
+
+import dev.sluice.gateway.note.NoteProblem;
+import dev.sluice.router.comparison.Comparison;
+import dev.sluice.router.rollout.RolloutNote;
+import dev.sluice.runtime.model.ModelLoadException;
+import dev.sluice.runtime.model.ModelVersion;
+import dev.sluice.runtime.model.Signature;
+import dev.sluice.runtime.repository.Model;
+import dev.sluice.runtime.repository.ModelRepository;
+import dev.sluice.runtime.tensor.Datatype;
+import dev.sluice.runtime.tensor.TensorSpec;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.stream.LongStream;
+
+/// Holds a note against the repository: do its versions exist, load, and agree on their signature, and can their outputs be
+/// compared as it says?
+final class CandidateCheck {
+
+  private CandidateCheck() {}
+
+  /// Loads and warms both versions where they are not.
+  static void prepare(RolloutNote note, ModelRepository repository) throws ControlFailure {
+    requireOnDisk(note, note.baselineVersion(), "baseline", repository);
+    requireOnDisk(note, note.candidateVersion(), "candidate", repository);
+    ModelVersion baseline = ready(note, note.baselineVersion(), "baseline", repository);
+    ModelVersion candidate = ready(note, note.candidateVersion(), "candidate", repository);
+    String difference = candidate.signature().differenceFrom(baseline.signature());
+    if (difference != null) {
+      throw invalid(
+          "candidate",
+          "version %d of model '%s' has another signature than baseline %d: %s"
+              .formatted(note.candidateVersion(), note.model(), note.baselineVersion(), difference));
+    }
+    checkComparisons(note, baseline.signature());
+  }
+
+  private static void requireOnDisk(RolloutNote note, long version, String field, ModelRepository repository)
+      throws ControlFailure {
+    long[] onDisk = repository.versionsOnDisk(note.model());
+    if (onDisk.length == 0) {
+      throw new ControlFailure(
+          ControlFailure.Kind.NOT_FOUND,
+          "model '%s' is not in the repository".formatted(note.model()),
+          List.of(new NoteProblem(0, 0, "model", "'%s' is not in the repository".formatted(note.model()))));
+    }
+    if (LongStream.of(onDisk).noneMatch(v -> v == version)) {
+      throw new ControlFailure(
+          ControlFailure.Kind.NOT_FOUND,
+          "%s: version %d of model '%s' is not in the repository, which has %s"
+              .formatted(field, version, note.model(), Arrays.toString(onDisk)));
+    }
+  }
+
+  private static ModelVersion ready(RolloutNote note, long version, String field, ModelRepository repository)
+      throws ControlFailure {
+    Model model = repository.find(note.model());
+    ModelVersion loaded = model == null ? null : model.version(version);
+    if (loaded != null) {
+      return loaded;
+    }
+    try {
+      return repository.load(note.model(), version);
+    } catch (ModelLoadException e) {
+      throw new ControlFailure(
+          ControlFailure.Kind.REFUSED, "%s: version %d does not load: %s".formatted(field, version, e.getMessage()));
+    }
+  }
+
+  private static void checkComparisons(RolloutNote note, Signature signature) throws ControlFailure {
+    List<NoteProblem> problems = new ArrayList<>();
+    note.comparisons()
+        .forEach(
+            (output, comparison) -> {
+              TensorSpec spec = signature.output(output);
+              String problem = spec == null ? unknown(output, note, signature) : mismatch(spec, comparison);
+              if (!problem.isEmpty()) {
+                problems.add(new NoteProblem(0, 0, "compare." + output, problem));
+              }
+            });
+    if (!problems.isEmpty()) {
+      throw new ControlFailure(
+          ControlFailure.Kind.INVALID_NOTE, "the note does not fit model '%s'".formatted(note.model()), problems);
+    }
+  }
+
+  private static String unknown(String output, RolloutNote note, Signature signature) {
+    return "model '%s' has no output '%s'; its outputs are %s"
+        .formatted(note.model(), output, signature.outputs().stream().map(TensorSpec::name).toList());
+  }
+
+  private static String mismatch(TensorSpec spec, Comparison comparison) {
+    if (spec.datatype() == Datatype.BYTES && !(comparison instanceof Comparison.Exact)) {
+      return "the output is BYTES, which can only be compared as exact";
+    }
+    long rowLength = spec.shape().rank() == 0 ? 1 : spec.shape().dim(spec.shape().rank() - 1);
+    return comparison instanceof Comparison.Threshold threshold && rowLength >= 0 && threshold.column() >= rowLength
+        ? "column %d: the output's rows have %d elements".formatted(threshold.column(), rowLength)
+        : "";
+  }
+
+  private static ControlFailure invalid(String path, String message) {
+    return new ControlFailure(
+        ControlFailure.Kind.INVALID_NOTE, path + ": " + message, List.of(new NoteProblem(0, 0, path, message)));
+  }
+}

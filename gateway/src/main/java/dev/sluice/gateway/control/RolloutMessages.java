@@ -1,0 +1,210 @@
+package dev.sluice.gateway.control;
+
+import com.google.protobuf.Timestamp;
+import com.google.protobuf.util.Timestamps;
+import dev.sluice.gateway.routing.LiveRollout;
+import dev.sluice.gateway.store.AuditEvent;
+import dev.sluice.gateway.store.StoredRollout;
+import dev.sluice.gateway.store.StoredStop;
+import dev.sluice.proto.control.v1.Bar;
+import dev.sluice.proto.control.v1.Distribution;
+import dev.sluice.proto.control.v1.Event;
+import dev.sluice.proto.control.v1.Rollout;
+import dev.sluice.proto.control.v1.RolloutState;
+import dev.sluice.proto.control.v1.RuleEvidence;
+import dev.sluice.proto.control.v1.SegmentReport;
+import dev.sluice.proto.control.v1.Stop;
+import dev.sluice.proto.control.v1.VariantReport;
+import dev.sluice.router.ledger.EvidenceLedger;
+import dev.sluice.router.observation.SegmentSnapshot;
+import dev.sluice.router.observation.SegmentSnapshot.VariantSnapshot;
+import dev.sluice.router.rollout.RolloutNote;
+import dev.sluice.router.rollout.Stage;
+import dev.sluice.router.rollout.Step;
+import dev.sluice.router.stop.ArmedRule;
+import dev.sluice.router.stop.ArmedRules;
+import java.util.ArrayList;
+import java.util.List;
+import org.HdrHistogram.Histogram;
+import org.jspecify.annotations.Nullable;
+
+/// Rollouts in the words of the control API.
+final class RolloutMessages {
+
+  /// Bars of a distribution: enough to see a shape, few enough for a line.
+  private static final int BARS = 16;
+
+  private RolloutMessages() {}
+
+  static Rollout rollout(RolloutView view) {
+    StoredRollout stored = view.stored();
+    Rollout.Builder rollout =
+        Rollout.newBuilder()
+            .setName(stored.name())
+            .setState(state(stored.state(), view.note()))
+            .setWeightBasisPoints(stored.state().weightBasisPoints())
+            .setShadowBasisPoints(stored.state().shadowBasisPoints())
+            .setEpoch(stored.state().epoch())
+            .setRevision(stored.revision())
+            .setReason(stored.reason())
+            .setWaitingFor(view.waitingFor())
+            .setCreateTime(timestamp(stored.createdMillis()))
+            .setUpdateTime(timestamp(stored.updatedMillis()))
+            .setNote(stored.noteYaml())
+            .setNoteSha256(stored.noteSha256());
+    RolloutNote note = view.note();
+    if (note != null) {
+      rollout
+          .setModel(note.model())
+          .setOwner(note.owner())
+          .setBaselineVersion(note.baselineVersion())
+          .setCandidateVersion(note.candidateVersion())
+          .setStep(step(stored.state().stage(), note))
+          .setStepCount(note.steps().size())
+          .setAlpha(note.alpha());
+    }
+    LiveRollout live = view.live();
+    StoredStop stop = stored.stop();
+    if (stop != null) {
+      rollout.setStop(stop(stop, stored.updatedMillis(), live));
+    }
+    if (live != null) {
+      addEvidence(live, rollout);
+    }
+    return rollout.build();
+  }
+
+  static RolloutState state(dev.sluice.router.rollout.RolloutState state, @Nullable RolloutNote note) {
+    return switch (state.stage()) {
+      case Stage.Running running ->
+          note != null && note.steps().get(running.step()) instanceof Step.Shadow
+              ? RolloutState.SHADOW
+              : RolloutState.CANARY;
+      case Stage.Paused _ -> RolloutState.PAUSED;
+      case Stage.CoolingDown _, Stage.Promoted _ -> RolloutState.PROMOTED;
+      case Stage.Stopped _ -> RolloutState.STOPPED;
+      case Stage.Aborted _ -> RolloutState.ABORTED;
+    };
+  }
+
+  private static int step(Stage stage, RolloutNote note) {
+    return switch (stage) {
+      case Stage.Running running -> running.step();
+      case Stage.Paused paused -> paused.step();
+      case Stage.CoolingDown _, Stage.Promoted _ -> note.steps().size() - 1;
+      case Stage.Stopped _, Stage.Aborted _ -> 0;
+    };
+  }
+
+  private static Stop stop(StoredStop stored, long millis, @Nullable LiveRollout live) {
+    return Stop.newBuilder()
+        .setRule(stored.stop().rule())
+        .setSegment(stored.stop().segment())
+        .setBad(stored.stop().bad())
+        .setDispatched(stored.stop().dispatched())
+        .setBoundary(stored.stop().boundary())
+        .setTime(timestamp(millis))
+        .setFlipNanos(stored.flipNanos())
+        .setRequestId(stored.requestId())
+        .setAssignedAfterFlip(live == null ? 0 : live.assignedAfterFlip())
+        .build();
+  }
+
+  private static void addEvidence(LiveRollout live, Rollout.Builder rollout) {
+    EvidenceLedger ledger = live.ledger();
+    ArmedRules armed = ledger.rules();
+    for (ArmedRule rule : armed.armed()) {
+      long bad = ledger.bad(rule.rule(), rule.segment());
+      long dispatched = ledger.dispatched(rule.rule(), rule.segment());
+      rollout.addRules(
+          RuleEvidence.newBuilder()
+              .setRule(armed.rules().get(rule.rule()).name())
+              .setSegment(rule.segment() == ArmedRule.OVERALL ? "" : live.segments().name(rule.segment()))
+              .setLimit(rule.table().limit())
+              .setBad(bad)
+              .setDispatched(dispatched)
+              .setBoundary(rule.table().boundary(bad + 1))
+              .setEvidence(Math.exp(rule.table().logEvidence(dispatched, bad)))
+              .setThreshold(Math.exp(rule.table().logThreshold())));
+    }
+    List<SegmentSnapshot> snapshots = new ArrayList<>();
+    for (int segment = 0; segment < live.segments().count(); segment++) {
+      snapshots.add(live.snapshot(segment));
+    }
+    rollout.addSegments(segment("", snapshots.stream().reduce(SegmentSnapshot::plus).orElseThrow()));
+    for (int segment = 0; segment < live.segments().count(); segment++) {
+      rollout.addSegments(segment(live.segments().name(segment), snapshots.get(segment)));
+    }
+    rollout.setShadowsDropped(live.shadowsDropped());
+  }
+
+  private static SegmentReport segment(String name, SegmentSnapshot snapshot) {
+    SegmentReport.Builder report =
+        SegmentReport.newBuilder()
+            .setSegment(name)
+            .setBaseline(variant(snapshot.baseline()))
+            .setCandidate(variant(snapshot.candidate()))
+            .setCompared(snapshot.compared())
+            .setDisagreed(snapshot.disagreed())
+            .setDisagreement(distribution(snapshot.distanceMillionths(), 1e6));
+    snapshot
+        .fellBack()
+        .forEach(
+            (reason, count) -> {
+              if (count > 0) {
+                report.putFallbacks(reason.label(), count);
+              }
+            });
+    return report.build();
+  }
+
+  private static VariantReport variant(VariantSnapshot snapshot) {
+    return VariantReport.newBuilder()
+        .setAnswered(snapshot.answered())
+        .setShadowed(snapshot.shadowed())
+        .setFailed(snapshot.failed())
+        .setLatencyMicros(distribution(snapshot.latencyNanos(), 1e3))
+        .build();
+  }
+
+  /// Bars are even on a logarithmic scale from the 1st percentile to the maximum: latencies span decades.
+  private static Distribution distribution(Histogram histogram, double unit) {
+    Distribution.Builder distribution = Distribution.newBuilder().setCount(histogram.getTotalCount());
+    if (histogram.getTotalCount() == 0) {
+      return distribution.build();
+    }
+    distribution
+        .setP50(histogram.getValueAtPercentile(50) / unit)
+        .setP90(histogram.getValueAtPercentile(90) / unit)
+        .setP99(histogram.getValueAtPercentile(99) / unit)
+        .setMax(histogram.getMaxValue() / unit);
+    double low = Math.max(1, histogram.getValueAtPercentile(1));
+    double high = Math.max(low * 1.0001, histogram.getMaxValue());
+    double ratio = Math.pow(high / low, 1.0 / BARS);
+    long before = 0;
+    for (int bar = 1; bar <= BARS; bar++) {
+      long upper = bar == BARS ? histogram.getMaxValue() : (long) (low * Math.pow(ratio, bar));
+      long upTo = histogram.getCountBetweenValues(0, upper);
+      distribution.addBars(Bar.newBuilder().setUpper(upper / unit).setCount(upTo - before));
+      before = upTo;
+    }
+    return distribution.build();
+  }
+
+  static Event event(AuditEvent event) {
+    return Event.newBuilder()
+        .setRevision(event.revision())
+        .setTime(timestamp(event.timeMillis()))
+        .setRollout(event.rollout())
+        .setActor(event.actor())
+        .setKind(event.kind())
+        .setReason(event.reason())
+        .setDetail(event.detailJson())
+        .setHash(event.hash())
+        .build();
+  }
+
+  private static Timestamp timestamp(long millis) {
+    return Timestamps.fromMillis(millis);
+  }
+}

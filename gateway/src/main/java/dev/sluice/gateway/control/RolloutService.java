@@ -1,0 +1,230 @@
+package dev.sluice.gateway.control;
+
+import dev.sluice.gateway.store.AuditEvent;
+import dev.sluice.proto.control.v1.AbortRolloutRequest;
+import dev.sluice.proto.control.v1.CreateRolloutRequest;
+import dev.sluice.proto.control.v1.GetRolloutRequest;
+import dev.sluice.proto.control.v1.ListEventsRequest;
+import dev.sluice.proto.control.v1.ListEventsResponse;
+import dev.sluice.proto.control.v1.ListRolloutsRequest;
+import dev.sluice.proto.control.v1.ListRolloutsResponse;
+import dev.sluice.proto.control.v1.PauseRolloutRequest;
+import dev.sluice.proto.control.v1.PromoteRolloutRequest;
+import dev.sluice.proto.control.v1.ResumeRolloutRequest;
+import dev.sluice.proto.control.v1.Rollout;
+import dev.sluice.proto.control.v1.RolloutServiceGrpc.RolloutServiceImplBase;
+import dev.sluice.proto.control.v1.SetWeightRequest;
+import dev.sluice.proto.control.v1.WatchRolloutRequest;
+import dev.sluice.router.assignment.Exposure;
+import dev.sluice.router.rollout.RolloutEvent;
+import io.grpc.stub.ServerCallStreamObserver;
+import io.grpc.stub.StreamObserver;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.ScheduledFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicReference;
+import org.jspecify.annotations.Nullable;
+
+/// `sluice.control.v1.RolloutService`: one short method a call.
+public final class RolloutService extends RolloutServiceImplBase {
+
+  /// How often a watcher sees the evidence anew.
+  private static final long WATCH_MILLIS = 200;
+
+  private static final int EVENTS_MAX = 1000;
+
+  private final @Nullable RolloutController controller;
+  private final String whyNot;
+  private final ScheduledExecutorService timer;
+
+  /// @param controller null when the control state cannot be read
+  /// @param whyNot what to answer then
+  public RolloutService(@Nullable RolloutController controller, String whyNot, ScheduledExecutorService timer) {
+    this.controller = controller;
+    this.whyNot = whyNot;
+    this.timer = timer;
+  }
+
+  private interface Command<T> {
+    T run() throws ControlFailure;
+  }
+
+  @Override
+  public void createRollout(CreateRolloutRequest request, StreamObserver<Rollout> out) {
+    reply(
+        out,
+        () -> RolloutMessages.rollout(controller().create(request.getNote(), actor(""), request.getValidateOnly())));
+  }
+
+  @Override
+  public void getRollout(GetRolloutRequest request, StreamObserver<Rollout> out) {
+    reply(out, () -> RolloutMessages.rollout(controller().get(request.getName())));
+  }
+
+  @Override
+  public void listRollouts(ListRolloutsRequest request, StreamObserver<ListRolloutsResponse> out) {
+    reply(
+        out,
+        () -> {
+          ListRolloutsResponse.Builder response = ListRolloutsResponse.newBuilder();
+          controller().list().stream()
+              .map(RolloutMessages::rollout)
+              .filter(rollout -> request.getModel().isEmpty() || request.getModel().equals(rollout.getModel()))
+              .forEach(response::addRollouts);
+          return response.build();
+        });
+  }
+
+  @Override
+  public void watchRollout(WatchRolloutRequest request, StreamObserver<Rollout> out) {
+    ServerCallStreamObserver<Rollout> stream = (ServerCallStreamObserver<Rollout>) out;
+    AtomicReference<@Nullable ScheduledFuture<?>> watch = new AtomicReference<>();
+    stream.setOnCancelHandler(() -> cancel(watch));
+    watch.set(
+        timer.scheduleWithFixedDelay(
+            () -> {
+              if (stream.isCancelled() || !sendNow(request.getName(), stream)) {
+                cancel(watch);
+              }
+            },
+            0,
+            WATCH_MILLIS,
+            TimeUnit.MILLISECONDS));
+  }
+
+  /// False when the watch is over. A watcher that does not keep up sees fewer states, never older ones.
+  private boolean sendNow(String name, ServerCallStreamObserver<Rollout> stream) {
+    if (!stream.isReady()) {
+      return true;
+    }
+    try {
+      RolloutView view = controller().get(name);
+      stream.onNext(RolloutMessages.rollout(view));
+      if (!view.stored().state().stage().isEnded()) {
+        return true;
+      }
+      stream.onCompleted();
+    } catch (ControlFailure failure) {
+      stream.onError(ControlStatuses.of(failure));
+    }
+    return false;
+  }
+
+  private static void cancel(AtomicReference<@Nullable ScheduledFuture<?>> watch) {
+    ScheduledFuture<?> running = watch.get();
+    if (running != null) {
+      running.cancel(false);
+    }
+  }
+
+  @Override
+  public void setWeight(SetWeightRequest request, StreamObserver<Rollout> out) {
+    reply(
+        out,
+        () -> {
+          int weight = request.getWeightBasisPoints();
+          if (weight < 0 || weight > Exposure.ALL) {
+            throw new ControlFailure(
+                ControlFailure.Kind.INVALID_ARGUMENT, "weight: %s %% is not between 0 %% and 100 %%".formatted(weight / 100.0));
+          }
+          return command(
+              request.getName(),
+              new RolloutEvent.SetWeight(weight, reason(request.getReason(), "weight set by " + actor(request.getActor()))),
+              request.getActor(),
+              request.getExpectedRevision());
+        });
+  }
+
+  @Override
+  public void pauseRollout(PauseRolloutRequest request, StreamObserver<Rollout> out) {
+    reply(
+        out,
+        () ->
+            command(
+                request.getName(),
+                new RolloutEvent.Pause(reason(request.getReason(), "paused by " + actor(request.getActor()))),
+                request.getActor(),
+                request.getExpectedRevision()));
+  }
+
+  @Override
+  public void resumeRollout(ResumeRolloutRequest request, StreamObserver<Rollout> out) {
+    reply(
+        out,
+        () ->
+            command(
+                request.getName(),
+                new RolloutEvent.Resume(reason(request.getReason(), "resumed by " + actor(request.getActor()))),
+                request.getActor(),
+                request.getExpectedRevision()));
+  }
+
+  @Override
+  public void abortRollout(AbortRolloutRequest request, StreamObserver<Rollout> out) {
+    reply(
+        out,
+        () ->
+            command(
+                request.getName(),
+                new RolloutEvent.Abort(reason(request.getReason(), "aborted by " + actor(request.getActor()))),
+                request.getActor(),
+                0));
+  }
+
+  @Override
+  public void promoteRollout(PromoteRolloutRequest request, StreamObserver<Rollout> out) {
+    reply(
+        out,
+        () ->
+            command(
+                request.getName(),
+                new RolloutEvent.Promote(reason(request.getReason(), "promoted by " + actor(request.getActor()))),
+                request.getActor(),
+                request.getExpectedRevision()));
+  }
+
+  @Override
+  public void listEvents(ListEventsRequest request, StreamObserver<ListEventsResponse> out) {
+    reply(
+        out,
+        () -> {
+          ListEventsResponse.Builder response = ListEventsResponse.newBuilder();
+          String rollout = request.getRollout().isEmpty() ? null : request.getRollout();
+          for (AuditEvent event : controller().events(rollout, request.getAfterRevision(), EVENTS_MAX)) {
+            response.addEvents(RolloutMessages.event(event));
+          }
+          return response.build();
+        });
+  }
+
+  private Rollout command(String name, RolloutEvent event, String actor, long expectedRevision) throws ControlFailure {
+    return RolloutMessages.rollout(controller().command(name, event, actor(actor), expectedRevision));
+  }
+
+  private RolloutController controller() throws ControlFailure {
+    if (controller == null) {
+      throw new ControlFailure(ControlFailure.Kind.UNAVAILABLE, whyNot);
+    }
+    return controller;
+  }
+
+  private static String actor(String given) {
+    return given.isEmpty() ? "unnamed" : given;
+  }
+
+  private static String reason(String given, String otherwise) {
+    return given.isEmpty() ? otherwise : given;
+  }
+
+  private static <T> void reply(StreamObserver<T> out, Command<T> command) {
+    T message;
+    try {
+      message = command.run();
+    } catch (ControlFailure failure) {
+      out.onError(ControlStatuses.of(failure));
+      return;
+    }
+    out.onNext(message);
+    out.onCompleted();
+  }
+}

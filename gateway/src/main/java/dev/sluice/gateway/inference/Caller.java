@@ -1,0 +1,60 @@
+package dev.sluice.gateway.inference;
+
+import dev.sluice.gateway.routing.CallerAttributes;
+import dev.sluice.proto.inference.InferParameter;
+import dev.sluice.proto.inference.ModelInferRequest;
+import io.grpc.Context;
+import io.grpc.Contexts;
+import io.grpc.Metadata;
+import io.grpc.ServerCall;
+import io.grpc.ServerCallHandler;
+import io.grpc.ServerInterceptor;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import org.jspecify.annotations.Nullable;
+
+/// A caller's attributes: gRPC metadata first, then the request's parameters.
+///
+/// Only names that a rollout asks for are looked up, so the number of cached metadata keys is bounded by the notes.
+record Caller(@Nullable Metadata headers, ModelInferRequest request) implements CallerAttributes {
+
+  private static final Context.Key<Metadata> HEADERS = Context.key("sluice-headers");
+  private static final Map<String, Metadata.Key<String>> KEYS = new ConcurrentHashMap<>();
+
+  /// The caller of the call in progress on this thread.
+  static Caller of(ModelInferRequest request) {
+    return new Caller(HEADERS.get(), request);
+  }
+
+  @Override
+  public @Nullable String value(String name) {
+    if (headers != null) {
+      String header = headers.get(KEYS.computeIfAbsent(name, n -> Metadata.Key.of(n, Metadata.ASCII_STRING_MARSHALLER)));
+      if (header != null) {
+        return header;
+      }
+    }
+    InferParameter parameter = request.getParametersMap().get(name);
+    return parameter == null ? null : text(parameter);
+  }
+
+  private static @Nullable String text(InferParameter parameter) {
+    return switch (parameter.getParameterChoiceCase()) {
+      case STRING_PARAM -> parameter.getStringParam();
+      case INT64_PARAM -> Long.toString(parameter.getInt64Param());
+      case UINT64_PARAM -> Long.toUnsignedString(parameter.getUint64Param());
+      case BOOL_PARAM -> Boolean.toString(parameter.getBoolParam());
+      case DOUBLE_PARAM -> Double.toString(parameter.getDoubleParam());
+      case PARAMETERCHOICE_NOT_SET -> null;
+    };
+  }
+
+  /// Carries a call's metadata to its handler.
+  static final class HeaderInterceptor implements ServerInterceptor {
+    @Override
+    public <ReqT, RespT> ServerCall.Listener<ReqT> interceptCall(
+        ServerCall<ReqT, RespT> call, Metadata headers, ServerCallHandler<ReqT, RespT> next) {
+      return Contexts.interceptCall(Context.current().withValue(HEADERS, headers), call, headers, next);
+    }
+  }
+}

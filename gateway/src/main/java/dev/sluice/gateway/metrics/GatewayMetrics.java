@@ -1,0 +1,123 @@
+package dev.sluice.gateway.metrics;
+
+import dev.sluice.gateway.routing.Lanes;
+import dev.sluice.router.assignment.Variant;
+import dev.sluice.router.rollout.RolloutNote;
+import dev.sluice.runtime.repository.ModelRepository;
+import dev.sluice.runtime.repository.VersionStatus;
+import io.micrometer.core.instrument.Counter;
+import io.micrometer.core.instrument.Gauge;
+import io.micrometer.core.instrument.MultiGauge;
+import io.micrometer.core.instrument.Tags;
+import io.micrometer.core.instrument.binder.jvm.ClassLoaderMetrics;
+import io.micrometer.core.instrument.binder.jvm.JvmGcMetrics;
+import io.micrometer.core.instrument.binder.jvm.JvmMemoryMetrics;
+import io.micrometer.core.instrument.binder.jvm.JvmThreadMetrics;
+import io.micrometer.core.instrument.binder.system.FileDescriptorMetrics;
+import io.micrometer.core.instrument.binder.system.ProcessorMetrics;
+import io.micrometer.core.instrument.binder.system.UptimeMetrics;
+import io.micrometer.prometheusmetrics.PrometheusConfig;
+import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+
+/// All meters of one gateway. Labels come from the repository and from notes, never from callers, so their number is bounded.
+public final class GatewayMetrics implements AutoCloseable {
+
+  private record CallKey(String model, long version, String variant, String segment) {}
+
+  private final PrometheusMeterRegistry registry = new PrometheusMeterRegistry(PrometheusConfig.DEFAULT);
+  private final JvmGcMetrics gc = new JvmGcMetrics();
+  private final Map<CallKey, CallMeters> calls = new ConcurrentHashMap<>();
+  private final MultiGauge stages =
+      MultiGauge.builder("sluice.rollout.stage").description("1 for the stage that a rollout is in").register(registry);
+
+  public GatewayMetrics() {
+    new ClassLoaderMetrics().bindTo(registry);
+    new JvmMemoryMetrics().bindTo(registry);
+    new JvmThreadMetrics().bindTo(registry);
+    new ProcessorMetrics().bindTo(registry);
+    new UptimeMetrics().bindTo(registry);
+    new FileDescriptorMetrics().bindTo(registry);
+    gc.bindTo(registry);
+  }
+
+  /// Prometheus' text format.
+  public String scrape() {
+    return registry.scrape();
+  }
+
+  /// The meters of a version outside a rollout.
+  public CallMeters calls(String model, long version) {
+    return calls(model, version, "", "");
+  }
+
+  CallMeters calls(String model, long version, Variant variant, String segment) {
+    return calls(model, version, variant.label(), segment);
+  }
+
+  private CallMeters calls(String model, long version, String variant, String segment) {
+    return calls.computeIfAbsent(
+        new CallKey(model, version, variant, segment),
+        key ->
+            new CallMeters(
+                registry,
+                Tags.of(
+                    "model", key.model(),
+                    "version", Long.toString(key.version()),
+                    "variant", key.variant(),
+                    "segment", key.segment())));
+  }
+
+  public RolloutMeters rollout(RolloutNote note) {
+    return new RolloutMeters(registry, this, note);
+  }
+
+  public void stopRuleFired(RolloutNote note, String rule, String segment) {
+    Counter.builder("sluice.stop.rule.fired")
+        .description("Flips to the baseline, by the rule that fired")
+        .tags("model", note.model(), "rollout", note.name(), "rule", rule, "segment", segment)
+        .register(registry)
+        .increment();
+  }
+
+  /// One row for each rollout: name, model, stage.
+  public record StageRow(String rollout, String model, String stage) {}
+
+  public void stages(List<StageRow> rows) {
+    List<MultiGauge.Row<?>> gauges = new ArrayList<>();
+    for (StageRow row : rows) {
+      gauges.add(
+          MultiGauge.Row.of(Tags.of("rollout", row.rollout(), "model", row.model(), "stage", row.stage()), 1));
+    }
+    stages.register(gauges, true);
+  }
+
+  public void bind(Lanes lanes, ModelRepository repository) {
+    Gauge.builder("sluice.queue.depth", lanes, Lanes::waiting)
+        .description("Live requests that wait for a thread")
+        .register(registry);
+    Gauge.builder("sluice.model.versions.ready", repository, GatewayMetrics::ready)
+        .description("Model versions that are ready")
+        .register(registry);
+  }
+
+  private static double ready(ModelRepository repository) {
+    return repository.index().stream().filter(status -> status.state() == VersionStatus.State.READY).count();
+  }
+
+  /// Whether the control state could be read; 0 means that every model is served by its baseline and no rollout can run.
+  public void storeReadable(boolean readable) {
+    Gauge.builder("sluice.store.readable", () -> readable ? 1 : 0)
+        .description("Whether the control state could be read")
+        .register(registry);
+  }
+
+  @Override
+  public void close() {
+    gc.close();
+    registry.close();
+  }
+}
