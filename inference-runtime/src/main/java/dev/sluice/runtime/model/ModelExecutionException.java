@@ -1,5 +1,7 @@
 package dev.sluice.runtime.model;
 
+import java.util.Objects;
+
 /// A run that gave no answer: the message says why in one sentence, the kind says whose doing it was.
 ///
 /// It carries no stack trace: it is an answer to a caller, made on the hot path, and its cause is in the model.
@@ -23,5 +25,10 @@ public final class ModelExecutionException extends Exception {
 
   public Kind kind() {
     return kind;
+  }
+
+  @Override
+  public String getMessage() {
+    return Objects.requireNonNull(super.getMessage());
   }
 }
