@@ -1,0 +1,131 @@
+package dev.sluice.gateway.cli;
+
+import static java.util.Comparator.comparingDouble;
+
+import dev.sluice.gateway.cli.picture.Figures;
+import dev.sluice.gateway.cli.picture.RolloutPicture;
+import dev.sluice.proto.control.v1.Rollout;
+import dev.sluice.proto.control.v1.RuleEvidence;
+import dev.sluice.proto.control.v1.Stop;
+import java.util.ArrayList;
+import java.util.List;
+
+/// Tells in sentences where a rollout is and why, with the numbers that a reader needs to check the reason by hand.
+final class Explanation {
+  private Explanation() {}
+
+  static List<String> of(Rollout rollout) {
+    List<String> sentences = new ArrayList<>();
+    sentences.add(whereItIs(rollout));
+    if (rollout.hasStop()) {
+      sentences.addAll(whyItStopped(rollout.getStop()));
+    }
+    if (!rollout.getReason().isEmpty()) {
+      sentences.add("Reason: " + rollout.getReason());
+    }
+    if (isRunning(rollout)) {
+      sentences.add(rollout.getWaitingFor().isEmpty()
+          ? "It waits for nothing."
+          : "It waits for: " + rollout.getWaitingFor());
+      sentences.addAll(howFarFromStopping(rollout));
+    }
+    return sentences;
+  }
+
+  private static boolean isRunning(Rollout rollout) {
+    return switch (rollout.getState()) {
+      case SHADOW, CANARY, PAUSED -> true;
+      case PROMOTED, STOPPED, ABORTED, ROLLOUT_STATE_UNSPECIFIED, UNRECOGNIZED -> false;
+    };
+  }
+
+  private static String whereItIs(Rollout rollout) {
+    String rest = switch (rollout.getState()) {
+      case SHADOW -> "is in SHADOW, %s: version %d sees copies of %s of the requests and answers nobody."
+          .formatted(step(rollout), rollout.getCandidateVersion(), Figures.percent(rollout.getShadowBasisPoints()));
+      case CANARY -> "is in CANARY, %s: version %d answers %s of the keys."
+          .formatted(step(rollout), rollout.getCandidateVersion(), Figures.percent(rollout.getWeightBasisPoints()));
+      case PAUSED -> "is PAUSED at %s: version %d keeps %s of the keys, and the stop rules stay armed."
+          .formatted(step(rollout), rollout.getCandidateVersion(), Figures.percent(rollout.getWeightBasisPoints()));
+      case PROMOTED -> "is PROMOTED: version %d is the default.".formatted(rollout.getCandidateVersion());
+      case STOPPED -> "was STOPPED by a rule: version %d answers everything.".formatted(rollout.getBaselineVersion());
+      case ABORTED -> "was ABORTED by a person: version %d answers everything."
+          .formatted(rollout.getBaselineVersion());
+      case ROLLOUT_STATE_UNSPECIFIED, UNRECOGNIZED ->
+          "is in a state that this version of sluice does not know (%d).".formatted(rollout.getStateValue());
+    };
+    return "%s (%s %d → %d) %s".formatted(
+        rollout.getName(), rollout.getModel(), rollout.getBaselineVersion(), rollout.getCandidateVersion(), rest);
+  }
+
+  private static String step(Rollout rollout) {
+    return "step %d of %d".formatted(RolloutPicture.step(rollout), rollout.getStepCount());
+  }
+
+  private static List<String> whyItStopped(Stop stop) {
+    List<String> sentences = new ArrayList<>();
+    sentences.add("%s: %s of the first %s %s; the rule fires when the %s comes within the first %s.".formatted(
+        place(stop.getRule(), stop.getSegment()), Figures.count(stop.getBad()), Figures.count(stop.getDispatched()),
+        badRequests(stop.getRule()), ordinal(stop.getBad()), Figures.count(stop.getBoundary())));
+    String request = stop.getRequestId().isEmpty() ? "" : " (request %s)".formatted(stop.getRequestId());
+    sentences.add("The flip came %s after that observation%s; requests assigned to the candidate after it: %s."
+        .formatted(Figures.micros(stop.getFlipNanos() / 1e3), request, Figures.count(stop.getAssignedAfterFlip())));
+    return sentences;
+  }
+
+  private static List<String> howFarFromStopping(Rollout rollout) {
+    List<String> sentences = new ArrayList<>();
+    if (rollout.getRulesCount() == 0) {
+      sentences.add("No stop rule watches it.");
+      return sentences;
+    }
+    sentences.add("A healthy candidate is stopped with probability at most %s. The stop rules, nearest first:"
+        .formatted(Figures.number(rollout.getAlpha())));
+    rollout.getRulesList().stream()
+        .sorted(comparingDouble(RolloutPicture::nearness).reversed())
+        .forEach(rule -> sentences.add("  " + distance(rule)));
+    return sentences;
+  }
+
+  /// The boundary of a running rule is about the *next* bad event.
+  private static String distance(RuleEvidence rule) {
+    String next = rule.getDispatched() <= rule.getBoundary()
+        ? "one more fires the rule up to the first " + Figures.count(rule.getBoundary())
+        : rule.getBoundary() > 0
+            ? "one more would have had to come within the first " + Figures.count(rule.getBoundary())
+            : "one more is never enough";
+    return "%s (limit %s): %s of %s %s; %s; evidence %s, fires at %s.".formatted(
+        place(rule.getRule(), rule.getSegment()), Figures.number(rule.getLimit()), Figures.count(rule.getBad()),
+        Figures.count(rule.getDispatched()), badRequests(rule.getRule()), next, Figures.number(rule.getEvidence()),
+        Figures.number(rule.getThreshold()));
+  }
+
+  private static String place(String rule, String segment) {
+    return segment.isEmpty() ? rule + " overall" : rule + " in " + segment;
+  }
+
+  /// What counts against the candidate, in the words of the rule's kind; rules may be named freely after it.
+  private static String badRequests(String rule) {
+    if (rule.startsWith("disagreement")) {
+      return "compared requests disagreed";
+    }
+    if (rule.startsWith("fail") || rule.startsWith("error")) {
+      return "requests failed";
+    }
+    if (rule.startsWith("latency") || rule.startsWith("slow")) {
+      return "requests were too slow";
+    }
+    return "requests counted against the candidate";
+  }
+
+  private static String ordinal(long number) {
+    long tens = number % 100;
+    String suffix = tens >= 11 && tens <= 13 ? "th" : switch ((int) (number % 10)) {
+      case 1 -> "st";
+      case 2 -> "nd";
+      case 3 -> "rd";
+      default -> "th";
+    };
+    return Figures.count(number) + suffix;
+  }
+}

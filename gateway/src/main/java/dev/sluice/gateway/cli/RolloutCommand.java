@@ -1,0 +1,284 @@
+package dev.sluice.gateway.cli;
+
+import com.google.protobuf.Timestamp;
+import com.google.rpc.BadRequest.FieldViolation;
+import dev.sluice.gateway.cli.Failures.InvalidInput;
+import dev.sluice.gateway.cli.picture.Figures;
+import dev.sluice.gateway.cli.picture.LivePicture;
+import dev.sluice.gateway.cli.picture.RolloutPicture;
+import dev.sluice.proto.control.v1.AbortRolloutRequest;
+import dev.sluice.proto.control.v1.CreateRolloutRequest;
+import dev.sluice.proto.control.v1.Event;
+import dev.sluice.proto.control.v1.GetRolloutRequest;
+import dev.sluice.proto.control.v1.ListEventsRequest;
+import dev.sluice.proto.control.v1.ListEventsResponse;
+import dev.sluice.proto.control.v1.ListRolloutsRequest;
+import dev.sluice.proto.control.v1.ListRolloutsResponse;
+import dev.sluice.proto.control.v1.PauseRolloutRequest;
+import dev.sluice.proto.control.v1.PromoteRolloutRequest;
+import dev.sluice.proto.control.v1.ResumeRolloutRequest;
+import dev.sluice.proto.control.v1.Rollout;
+import dev.sluice.proto.control.v1.RolloutServiceGrpc;
+import dev.sluice.proto.control.v1.RolloutServiceGrpc.RolloutServiceBlockingStub;
+import dev.sluice.proto.control.v1.SetWeightRequest;
+import dev.sluice.proto.control.v1.WatchRolloutRequest;
+import io.grpc.StatusRuntimeException;
+import java.io.IOException;
+import java.nio.charset.CharacterCodingException;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.time.Instant;
+import java.util.Iterator;
+import java.util.List;
+import java.util.function.Function;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/// `sluice rollout`: a release from its note to its end.
+@Command(name = "rollout", description = "Creates, follows and steers rollouts.")
+final class RolloutCommand {
+  @Mixin
+  private Control control = new Control();
+
+  @Mixin
+  private Output output = new Output();
+
+  /// Who asks for a change, why, and on sight of which revision.
+  static final class Change {
+    @Option(names = "--reason", defaultValue = "", paramLabel = "TEXT", description = "Kept in the audit trail.")
+    private String reason = "";
+
+    @Option(
+        names = "--actor",
+        defaultValue = "${sys:user.name}",
+        paramLabel = "NAME",
+        description = "Kept in the audit trail (default: ${DEFAULT-VALUE}).")
+    private String actor = "";
+  }
+
+  static final class ExpectedRevision {
+    @Option(
+        names = "--expected-revision",
+        defaultValue = "0",
+        paramLabel = "N",
+        description = "Change nothing (exit code 4) if the rollout has another revision by now.")
+    private long revision;
+  }
+
+  @Command(description = "Starts a rollout from a rollout note.")
+  int create(
+      @Option(names = {"-f", "--file"}, required = true, paramLabel = "NOTE", description = "The note, YAML.")
+      Path file,
+      @Option(names = "--validate-only", description = "Check everything, change nothing.") boolean validateOnly)
+      throws IOException {
+    CreateRolloutRequest request =
+        CreateRolloutRequest.newBuilder().setNote(read(file)).setValidateOnly(validateOnly).build();
+    try (Connection connection = control.open()) {
+      Rollout rollout = rollouts(connection).createRollout(request);
+      if (validateOnly) {
+        output.err().println("sluice: %s is valid; nothing was changed".formatted(file));
+      }
+      return print(rollout);
+    } catch (StatusRuntimeException e) {
+      List<FieldViolation> problems = Failures.fieldViolations(e);
+      if (problems.isEmpty()) {
+        throw e;
+      }
+      problems.forEach(p -> output.err().println("%s: %s: %s".formatted(file, p.getField(), p.getDescription())));
+      return Failures.exitCode(e.getStatus().getCode());
+    }
+  }
+
+  @Command(description = "Shows a rollout.")
+  int get(@Parameters(paramLabel = "NAME") String name) {
+    return call(stub -> stub.getRollout(byName(name)));
+  }
+
+  @Command(description = "Lists the rollouts.")
+  int list(
+      @Option(names = "--model", defaultValue = "", paramLabel = "MODEL", description = "Only of this model.")
+      String model) {
+    try (Connection connection = control.open()) {
+      ListRolloutsResponse response =
+          rollouts(connection).listRollouts(ListRolloutsRequest.newBuilder().setModel(model).build());
+      if (output.json()) {
+        output.print(response);
+        return 0;
+      }
+      Table table = new Table("NAME", "MODEL", "VERSIONS", "STATE", "STEP", "WEIGHT", "REVISION", "UPDATED", "REASON");
+      for (Rollout rollout : response.getRolloutsList()) {
+        table.row(
+            rollout.getName(), rollout.getModel(),
+            rollout.getBaselineVersion() + " → " + rollout.getCandidateVersion(), rollout.getState(),
+            RolloutPicture.step(rollout) + "/" + rollout.getStepCount(),
+            Figures.percent(rollout.getWeightBasisPoints()), rollout.getRevision(), time(rollout.getUpdateTime()),
+            rollout.getReason());
+      }
+      table.print(output.out());
+      return 0;
+    }
+  }
+
+  @Command(description = "Follows a rollout until it has ended.")
+  int watch(@Parameters(paramLabel = "NAME") String name) {
+    try (Connection connection = control.open()) {
+      // The stream has no deadline. Asking once with one tells an absent server or rollout within the timeout.
+      Rollout now = rollouts(connection).getRollout(byName(name));
+      LivePicture picture = new LivePicture(output.out(), output.terminal());
+      show(picture, now);
+      Iterator<Rollout> changes = connection.stream(RolloutServiceGrpc::newBlockingStub)
+          .watchRollout(WatchRolloutRequest.newBuilder().setName(name).build());
+      while (changes.hasNext()) {
+        Rollout changed = changes.next();
+        // The stream begins with the rollout as it is.
+        if (!changed.equals(now)) {
+          show(picture, changed);
+        }
+        now = changed;
+      }
+      return 0;
+    }
+  }
+
+  @Command(name = "set-weight", description = "Sets the candidate's share of the keys.")
+  int setWeight(
+      @Parameters(paramLabel = "NAME") String name,
+      @Parameters(paramLabel = "WEIGHT", converter = WeightText.class, description = "10%%, 0.5%%") int basisPoints,
+      @Mixin Change change,
+      @Mixin ExpectedRevision expected) {
+    return call(stub -> stub.setWeight(SetWeightRequest.newBuilder()
+        .setName(name)
+        .setWeightBasisPoints(basisPoints)
+        .setExpectedRevision(expected.revision)
+        .setReason(change.reason)
+        .setActor(change.actor)
+        .build()));
+  }
+
+  @Command(description = "Freezes the present step; stop rules stay armed.")
+  int pause(
+      @Parameters(paramLabel = "NAME") String name, @Mixin Change change, @Mixin ExpectedRevision expected) {
+    return call(stub -> stub.pauseRollout(PauseRolloutRequest.newBuilder()
+        .setName(name)
+        .setExpectedRevision(expected.revision)
+        .setReason(change.reason)
+        .setActor(change.actor)
+        .build()));
+  }
+
+  @Command(description = "Lets a paused rollout go on.")
+  int resume(
+      @Parameters(paramLabel = "NAME") String name, @Mixin Change change, @Mixin ExpectedRevision expected) {
+    return call(stub -> stub.resumeRollout(ResumeRolloutRequest.newBuilder()
+        .setName(name)
+        .setExpectedRevision(expected.revision)
+        .setReason(change.reason)
+        .setActor(change.actor)
+        .build()));
+  }
+
+  @Command(description = "Makes the candidate the model's default version.")
+  int promote(
+      @Parameters(paramLabel = "NAME") String name, @Mixin Change change, @Mixin ExpectedRevision expected) {
+    return call(stub -> stub.promoteRollout(PromoteRolloutRequest.newBuilder()
+        .setName(name)
+        .setExpectedRevision(expected.revision)
+        .setReason(change.reason)
+        .setActor(change.actor)
+        .build()));
+  }
+
+  @Command(description = "Ends a rollout: back to the baseline for good, whatever its revision.")
+  int abort(@Parameters(paramLabel = "NAME") String name, @Mixin Change change) {
+    return call(stub -> stub.abortRollout(AbortRolloutRequest.newBuilder()
+        .setName(name)
+        .setReason(change.reason)
+        .setActor(change.actor)
+        .build()));
+  }
+
+  @Command(description = "Says in sentences why a rollout is where it is.")
+  int explain(@Parameters(paramLabel = "NAME") String name) {
+    try (Connection connection = control.open()) {
+      Rollout rollout = rollouts(connection).getRollout(byName(name));
+      if (output.json()) {
+        output.print(rollout);
+      } else {
+        Explanation.of(rollout).forEach(output.out()::println);
+      }
+      return 0;
+    }
+  }
+
+  @Command(description = "Prints the audit trail, oldest first.")
+  int history(
+      @Parameters(paramLabel = "NAME", arity = "0..1", defaultValue = "", description = "Default: all rollouts.")
+      String name,
+      @Option(names = "--after", defaultValue = "0", paramLabel = "N", description = "Only later revisions.")
+      long afterRevision) {
+    try (Connection connection = control.open()) {
+      ListEventsResponse response = rollouts(connection)
+          .listEvents(ListEventsRequest.newBuilder().setRollout(name).setAfterRevision(afterRevision).build());
+      if (output.json()) {
+        output.print(response);
+        return 0;
+      }
+      Table table = new Table("REVISION", "TIME", "ROLLOUT", "KIND", "ACTOR", "HASH", "REASON");
+      for (Event event : response.getEventsList()) {
+        table.row(
+            event.getRevision(), time(event.getTime()), event.getRollout(), event.getKind(), event.getActor(),
+            event.getHash().substring(0, Math.min(12, event.getHash().length())), event.getReason());
+      }
+      table.print(output.out());
+      return 0;
+    }
+  }
+
+  private int call(Function<RolloutServiceBlockingStub, Rollout> call) {
+    try (Connection connection = control.open()) {
+      return print(call.apply(rollouts(connection)));
+    }
+  }
+
+  private int print(Rollout rollout) {
+    if (output.json()) {
+      output.print(rollout);
+    } else {
+      RolloutPicture.on(output.terminal()).lines(rollout).forEach(output.out()::println);
+    }
+    return 0;
+  }
+
+  private void show(LivePicture picture, Rollout rollout) {
+    if (output.json()) {
+      output.printLine(rollout);
+    } else {
+      picture.show(rollout);
+    }
+  }
+
+  private static RolloutServiceBlockingStub rollouts(Connection connection) {
+    return connection.stub(RolloutServiceGrpc::newBlockingStub);
+  }
+
+  private static GetRolloutRequest byName(String name) {
+    return GetRolloutRequest.newBuilder().setName(name).build();
+  }
+
+  private static String read(Path file) throws IOException {
+    try {
+      return Files.readString(file);
+    } catch (NoSuchFileException _) {
+      throw new InvalidInput("%s: there is no such file".formatted(file));
+    } catch (CharacterCodingException _) {
+      throw new InvalidInput("%s: not UTF-8 text".formatted(file));
+    }
+  }
+
+  private static Instant time(Timestamp timestamp) {
+    return Instant.ofEpochSecond(timestamp.getSeconds());
+  }
+}
