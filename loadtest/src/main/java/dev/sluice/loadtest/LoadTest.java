@@ -18,7 +18,7 @@ import java.time.Duration;
 public final class LoadTest {
   private static final Duration TICK = Duration.ofSeconds(1);
 
-  /// Between connecting and the first request, so that it is not late.
+  /// Between now and the start of an open loop's schedule, so that its first request is not late already.
   private static final Duration LEAD = Duration.ofMillis(20);
 
   /// Beyond their deadline calls end by themselves; if some do not, they are cut off.
@@ -48,7 +48,7 @@ public final class LoadTest {
   public LoadReport run() throws InterruptedException {
     var settings = new CallSettings(plan.traffic(), plan.observer(), plan.deadline());
     try (LoadRun run = LoadRun.open(plan.target(), plan.connections(), settings)) {
-      long start = System.nanoTime() + LEAD.toNanos();
+      long start = System.nanoTime() + (plan.load() instanceof Load.OpenLoop ? LEAD.toNanos() : 0);
       long measureFrom = start + plan.warmUp().toNanos();
       var window = new Window(start, measureFrom, measureFrom + plan.duration().toNanos(), plan.requestsMax());
       switch (plan.load()) {

@@ -12,8 +12,8 @@ import dev.sluice.loadtest.traffic.Keys;
 import dev.sluice.loadtest.traffic.ModelTraffic;
 import dev.sluice.loadtest.traffic.RequestForm;
 import dev.sluice.loadtest.traffic.SegmentMix;
+import java.io.Console;
 import java.io.PrintWriter;
-import java.nio.charset.Charset;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -74,6 +74,7 @@ public final class LoadTestCommand implements Callable<Integer> {
   private CommandSpec spec;
 
   @Option(names = {"-h", "--help"}, usageHelp = true, description = "Show this help.")
+  @SuppressWarnings("UnusedVariable") // picocli reads it.
   private boolean help;
 
   @Option(names = "--target", paramLabel = "host:port", defaultValue = "localhost:8001",
@@ -250,7 +251,7 @@ public final class LoadTestCommand implements Callable<Integer> {
     try {
       LoadReport report = test.run();
       PrintWriter out = spec.commandLine().getOut();
-      out.println(output == OutputKind.json ? report.toJson() : TableReport.of(report, charset()));
+      out.println(output == OutputKind.json ? report.toJson() : TableReport.of(report, System.out.charset()));
       out.flush();
       return report.answered() > 0 ? EXIT_MEASURED : fail(EXIT_FAILED, noAnswer(report));
     } finally {
@@ -269,7 +270,7 @@ public final class LoadTestCommand implements Callable<Integer> {
 
   private ProgressListener progressPrinter() {
     PrintWriter err = spec.commandLine().getErr();
-    boolean terminal = System.console() != null && System.console().isTerminal();
+    boolean terminal = onTerminal();
     return progress -> {
       if (!terminal && progress.elapsed().toSeconds() % 5 != 0) {
         return;
@@ -285,8 +286,10 @@ public final class LoadTestCommand implements Callable<Integer> {
     };
   }
 
-  private static Charset charset() {
-    return System.console() == null ? Charset.defaultCharset() : System.console().charset();
+  @SuppressWarnings("SystemConsoleNull") // Java 25's own console is null again when there is no terminal.
+  private static boolean onTerminal() {
+    Console console = System.console();
+    return console != null && console.isTerminal();
   }
 
   private static String noAnswer(LoadReport report) {

@@ -10,6 +10,7 @@ import org.jspecify.annotations.Nullable;
 /// parsing them would cost the generator more than all the rest of a call.
 ///
 /// @param bytes the whole message, or null when nobody wants it
+@SuppressWarnings("ArrayRecordComponent") // Never compared; wrapping the bytes would copy or allocate once more.
 record Answer(int size, @Nullable String variant, @Nullable String fallback, byte @Nullable [] bytes) {
   private static final int PARAMETERS_TAG = 4 << 3 | WireFormat.WIRETYPE_LENGTH_DELIMITED;
   private static final int MAP_KEY_TAG = 1 << 3 | WireFormat.WIRETYPE_LENGTH_DELIMITED;

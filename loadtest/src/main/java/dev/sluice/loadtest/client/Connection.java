@@ -48,7 +48,7 @@ final class Connection implements AutoCloseable {
         .channelType(epoll ? EpollSocketChannel.class : NioSocketChannel.class)
         .directExecutor()
         .build();
-    this.method = InferMarshalling.method(settings.observer() != CallObserver.NONE, loop::inEventLoop);
+    this.method = InferMarshalling.method(!settings.observer().equals(CallObserver.NONE), loop::inEventLoop);
     this.traffic = settings.traffic();
     this.observer = settings.observer();
     this.deadlineNanos = settings.deadline().toNanos();
@@ -58,7 +58,7 @@ final class Connection implements AutoCloseable {
   static Connection open(String target, int index, CallSettings settings) {
     var connection = new Connection(target, index, settings);
     try {
-      var unused = GRPCInferenceServiceGrpc.newBlockingStub(connection.channel)
+      var _ = GRPCInferenceServiceGrpc.newBlockingStub(connection.channel)
           .withDeadlineAfter(CONNECT_WITHIN)
           .serverLive(ServerLiveRequest.getDefaultInstance());
     } catch (StatusRuntimeException e) {

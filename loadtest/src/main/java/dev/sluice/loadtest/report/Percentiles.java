@@ -13,11 +13,15 @@ public record Percentiles(long count, double mean, double p50, double p90, doubl
     return new Percentiles(
         nanos.getTotalCount(),
         micros(nanos.getMean()),
-        micros(nanos.getValueAtPercentile(50)),
-        micros(nanos.getValueAtPercentile(90)),
-        micros(nanos.getValueAtPercentile(99)),
-        micros(nanos.getValueAtPercentile(99.9)),
-        micros(nanos.getMaxValue()));
+        at(nanos, 50),
+        at(nanos, 90),
+        at(nanos, 99),
+        at(nanos, 99.9),
+        at(nanos, 100));
+  }
+
+  private static double at(Histogram nanos, double percentile) {
+    return micros((double) nanos.getValueAtPercentile(percentile));
   }
 
   private static double micros(double nanos) {

@@ -2,6 +2,7 @@ package dev.sluice.loadtest.report;
 
 import dev.sluice.loadtest.report.LoadReport.ErrorCount;
 import java.nio.charset.Charset;
+import java.util.Formatter;
 import java.util.Locale;
 import java.util.Map;
 import java.util.stream.Collectors;
@@ -13,13 +14,15 @@ public final class TableReport {
 
   private final LoadReport report;
   private final String bar;
-  private final StringBuilder text = new StringBuilder();
+  private final Formatter text = new Formatter(Locale.ROOT);
 
   private TableReport(LoadReport report, boolean unicode) {
     this.report = report;
     this.bar = unicode ? "█" : "#";
   }
 
+  /// The report as text of several lines.
+  ///
   /// @param charset of the place where the text will be shown; decides how bars are drawn
   public static String of(LoadReport report, Charset charset) {
     boolean unicode = charset.canEncode() && charset.newEncoder().canEncode("█µ");
@@ -28,25 +31,25 @@ public final class TableReport {
   }
 
   private String build() {
-    line("%s at %s", report.model(), report.target());
-    line("%s loop, %s, %d connection%s, %.1f s measured after %.1f s of warm-up", report.mode(),
+    text.format("%s at %s%n", report.model(), report.target());
+    text.format("%s loop, %s, %d connection%s, %.1f s measured after %.1f s of warm-up%n", report.mode(),
         report.askedPerSecond() == null
             ? "%d in flight".formatted(report.concurrency())
             : String.format(Locale.ROOT, "%s %.1f requests/s", report.arrivals(), report.askedPerSecond()),
         report.connections(), report.connections() == 1 ? "" : "s", report.measuredSeconds(), report.warmUpSeconds());
-    line("");
-    line("requests  sent %d, answered %d, failed %d, not sent %d",
+    text.format("%n");
+    text.format("requests  sent %d, answered %d, failed %d, not sent %d%n",
         report.sent(), report.answered(), report.failed(), report.notSent());
-    line("rate      sent %.1f/s, answered %.1f/s", report.sentPerSecond(), report.answeredPerSecond());
-    line("bytes     requests %d, responses %d", report.requestBytes(), report.responseBytes());
-    line("");
+    text.format("rate      sent %.1f/s, answered %.1f/s%n", report.sentPerSecond(), report.answeredPerSecond());
+    text.format("bytes     requests %d, responses %d%n", report.requestBytes(), report.responseBytes());
+    text.format("%n");
     latency();
     errors();
     labels("variants", report.variants());
     labels("fallbacks", report.fallbacks());
     for (String doubt : report.doubts()) {
-      line("");
-      line("DOUBT: %s", doubt);
+      text.format("%n");
+      text.format("DOUBT: %s%n", doubt);
     }
     return text.toString();
   }
@@ -54,47 +57,47 @@ public final class TableReport {
   private void latency() {
     Percentiles latency = report.latencyMicros();
     if (latency == null) {
-      line("latency   nothing was measured");
+      text.format("latency   nothing was measured%n");
       return;
     }
-    line("latency   %s, bars on a logarithmic scale",
+    text.format("latency   %s, bars on a logarithmic scale%n",
         report.askedPerSecond() == null ? "from the send" : "from the planned send time");
     row("p50", latency.p50(), latency.max());
     row("p90", latency.p90(), latency.max());
     row("p99", latency.p99(), latency.max());
     row("p99.9", latency.p999(), latency.max());
     row("max", latency.max(), latency.max());
-    line("  %-6s %s", "mean", shown(latency.mean()));
+    text.format("  %-6s %s%n", "mean", shown(latency.mean()));
     summary("service   from the actual send:", report.serviceMicros());
     summary("lateness  of the generator:", report.latenessMicros());
   }
 
   private void row(String name, double micros, double maxMicros) {
     double share = maxMicros <= 1 ? 1 : Math.log(Math.max(micros, 1)) / Math.log(maxMicros);
-    line("  %-6s %s  %s", name, shown(micros), bar.repeat(Math.max(1, (int) Math.round(share * BAR_WIDTH))));
+    text.format("  %-6s %s  %s%n", name, shown(micros), bar.repeat(Math.max(1, (int) Math.round(share * BAR_WIDTH))));
   }
 
   private void summary(String title, @Nullable Percentiles times) {
     if (times != null) {
-      line("%s p50 %s, p99 %s, max %s", title,
+      text.format("%s p50 %s, p99 %s, max %s%n", title,
           shown(times.p50()).strip(), shown(times.p99()).strip(), shown(times.max()).strip());
     }
   }
 
   private void errors() {
     if (!report.errors().isEmpty()) {
-      line("");
-      line("errors");
+      text.format("%n");
+      text.format("errors%n");
       for (ErrorCount error : report.errors()) {
-        line("  %-18s %8d  %s", error.code(), error.count(), error.example().lines().findFirst().orElse(""));
+        text.format("  %-18s %8d  %s%n", error.code(), error.count(), error.example().lines().findFirst().orElse(""));
       }
     }
   }
 
   private void labels(String title, Map<String, Long> counts) {
     if (!counts.isEmpty()) {
-      line("");
-      line("%-9s %s", title, counts.entrySet().stream()
+      text.format("%n");
+      text.format("%-9s %s%n", title, counts.entrySet().stream()
           .map(e -> String.format(Locale.ROOT, "%s %d (%.2f %%)", e.getKey(), e.getValue(), 100.0 * e.getValue() / report.answered()))
           .collect(Collectors.joining(", ")));
     }
@@ -104,9 +107,5 @@ public final class TableReport {
     return micros < 1_000 ? String.format(Locale.ROOT, "%9.1f µs", micros)
         : micros < 1_000_000 ? String.format(Locale.ROOT, "%9.2f ms", micros / 1_000)
         : String.format(Locale.ROOT, "%9.3f s ", micros / 1_000_000);
-  }
-
-  private void line(String format, @Nullable Object... arguments) {
-    text.append(String.format(Locale.ROOT, format, arguments)).append('\n');
   }
 }

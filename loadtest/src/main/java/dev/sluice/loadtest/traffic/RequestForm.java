@@ -28,6 +28,8 @@ public final class RequestForm {
     this.inputs = inputs;
   }
 
+  /// The requests that a model's metadata asks for.
+  ///
   /// @param version empty: the server chooses
   /// @param shapes by input name: all dimensions, or those after the batch
   public static RequestForm of(
