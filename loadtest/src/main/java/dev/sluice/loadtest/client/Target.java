@@ -1,0 +1,81 @@
+package dev.sluice.loadtest.client;
+
+import dev.sluice.proto.inference.GRPCInferenceServiceGrpc;
+import dev.sluice.proto.inference.GRPCInferenceServiceGrpc.GRPCInferenceServiceBlockingStub;
+import dev.sluice.proto.inference.ModelMetadataRequest;
+import dev.sluice.proto.inference.ModelMetadataResponse;
+import dev.sluice.proto.inference.ServerLiveRequest;
+import io.grpc.ManagedChannel;
+import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
+import io.grpc.netty.shaded.io.grpc.netty.NettyChannelBuilder;
+import java.time.Duration;
+
+/// The server under test, asked about itself before the load begins.
+public final class Target {
+  private static final Duration ANSWER_WITHIN = Duration.ofSeconds(5);
+
+  private Target() {}
+
+  /// The inputs of a model, from the server that serves it.
+  public static ModelMetadataResponse metadata(String target, String model, String version) {
+    ManagedChannel channel = channel(target).build();
+    var stub = GRPCInferenceServiceGrpc.newBlockingStub(channel);
+    try {
+      return stub.withDeadlineAfter(ANSWER_WITHIN)
+          .modelMetadata(ModelMetadataRequest.newBuilder().setName(model).setVersion(version).build());
+    } catch (StatusRuntimeException e) {
+      String named = version.isEmpty() ? "model '%s'".formatted(model) : "model '%s' version %s".formatted(model, version);
+      throw switch (e.getStatus().getCode()) {
+        case NOT_FOUND -> new TargetException(
+            TargetException.Reason.MODEL_NOT_FOUND, "%s is not served at %s: %s".formatted(named, target, said(e.getStatus())));
+        // A server that is there may be unavailable for this model alone.
+        case UNAVAILABLE, DEADLINE_EXCEEDED -> isLive(stub) ? refused(target, named, e.getStatus()) : unreachable(target, e.getStatus());
+        default -> refused(target, named, e.getStatus());
+      };
+    } finally {
+      channel.shutdownNow();
+    }
+  }
+
+  static NettyChannelBuilder channel(String target) {
+    return NettyChannelBuilder.forTarget("dns:///" + target)
+        .usePlaintext()
+        // A retry would hide a failure and count it as a slow success.
+        .disableRetry()
+        .maxInboundMessageSize(Integer.MAX_VALUE);
+  }
+
+  /// Statuses that the client's own side makes when nobody answers.
+  static boolean isSilent(Status status) {
+    return status.getCode() == Status.Code.UNAVAILABLE || status.getCode() == Status.Code.DEADLINE_EXCEEDED;
+  }
+
+  static TargetException unreachable(String target, Status status) {
+    return new TargetException(TargetException.Reason.UNREACHABLE, "%s is unreachable: %s".formatted(target, said(status)));
+  }
+
+  private static TargetException refused(String target, String named, Status status) {
+    return new TargetException(TargetException.Reason.REFUSED,
+        "%s at %s: ModelMetadata failed with %s: %s".formatted(named, target, status.getCode(), said(status)));
+  }
+
+  private static boolean isLive(GRPCInferenceServiceBlockingStub stub) {
+    try {
+      return stub.withDeadlineAfter(ANSWER_WITHIN).serverLive(ServerLiveRequest.getDefaultInstance()).getLive();
+    } catch (StatusRuntimeException e) {
+      return !isSilent(e.getStatus());
+    }
+  }
+
+  /// One line: the description, and what the socket said when gRPC only says "io exception".
+  private static String said(Status status) {
+    Throwable root = status.getCause();
+    while (root != null && root.getCause() != null) {
+      root = root.getCause();
+    }
+    String description = status.getDescription() == null ? status.getCode().toString() : status.getDescription();
+    String text = root == null || root.getMessage() == null ? description : description + ": " + root.getMessage();
+    return text.lines().findFirst().orElse(text);
+  }
+}
