@@ -1,0 +1,359 @@
+package dev.sluice.gateway.note;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import dev.sluice.gateway.note.Cursor.Fields;
+import dev.sluice.gateway.note.Cursor.Placed;
+import dev.sluice.router.assignment.SegmentRule;
+import dev.sluice.router.assignment.Segments;
+import dev.sluice.router.comparison.Comparison;
+import dev.sluice.router.rollout.RolloutNote;
+import dev.sluice.router.rollout.RolloutNote.BlastRadius;
+import dev.sluice.router.rollout.RolloutNote.FallbackPath;
+import dev.sluice.router.rollout.RolloutNote.Promotion;
+import dev.sluice.router.rollout.RolloutNote.StickyKey;
+import dev.sluice.router.rollout.Step;
+import dev.sluice.router.rollout.Step.ExpansionCondition;
+import dev.sluice.router.stop.ArmedRules;
+import dev.sluice.router.stop.StopRule;
+import dev.sluice.router.stop.StopRule.Scope;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.HexFormat;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.regex.Pattern;
+import org.snakeyaml.engine.v2.api.LoadSettings;
+import org.snakeyaml.engine.v2.api.lowlevel.Compose;
+import org.snakeyaml.engine.v2.api.lowlevel.Parse;
+import org.snakeyaml.engine.v2.events.CollectionEndEvent;
+import org.snakeyaml.engine.v2.events.CollectionStartEvent;
+import org.snakeyaml.engine.v2.events.Event;
+import org.snakeyaml.engine.v2.events.NodeEvent;
+import org.snakeyaml.engine.v2.exceptions.Mark;
+import org.snakeyaml.engine.v2.exceptions.MarkedYamlEngineException;
+import org.snakeyaml.engine.v2.exceptions.YamlEngineException;
+import org.snakeyaml.engine.v2.nodes.Node;
+
+/// Reads a rollout note, and finds all of its problems in one reading.
+///
+/// Each method below reads one section and looks like it. Nothing is guessed: an unknown field, a number without its unit or
+/// a key given twice is a problem. Limits that belong to a value (how many rules, which alpha) are the router's, asked for by
+/// building the value; checks across sections stand at the end.
+public final class NoteReader {
+
+  /// What a rollout may be called: its name is also a file name and a metric label.
+  public static final Pattern ROLLOUT_NAME = Pattern.compile("[a-z0-9][a-z0-9-]{0,62}");
+
+  /// The longest note, in characters.
+  public static final int LENGTH_MAX = 65_536;
+
+  private static final int DEPTH_MAX = 8;
+
+  static final List<String> NOTE =
+      List.of(
+          "rollout", "model", "owner", "summary", "baseline", "candidate", "key", "segments", "compare", "steps",
+          "stopRules", "alpha", "fallback", "blastRadius", "promotion", "coolDown", "successMetrics", "contacts");
+  static final List<String> COMPARISON = List.of("threshold", "column", "absolute", "relative");
+  static final List<String> STEP = List.of("shadow", "canary", "until");
+  static final List<String> UNTIL = List.of("observations", "perSegment", "time");
+  static final List<String> STOP_RULE = List.of("error-rate", "fallback-rate", "disagreement-rate", "latency");
+  static final List<String> RATE = List.of("limit", "segments");
+  static final List<String> LATENCY = List.of("over", "limit", "segments");
+  static final List<String> FALLBACK = List.of("deadlineShare", "timeout");
+  static final List<String> BLAST_RADIUS = List.of("weight", "exclude");
+
+  private static final double ALPHA = 0.001;
+  private static final double DEADLINE_SHARE = 0.5;
+  private static final long TIMEOUT_MILLIS = 1_000;
+  private static final long COOL_DOWN_MILLIS = 600_000;
+
+  private NoteReader() {}
+
+  /// The note, ready to be armed.
+  ///
+  /// @throws NoteProblemsException with every problem there is
+  public static RolloutNote read(String yaml) throws NoteProblemsException {
+    List<NoteProblem> problems = new ArrayList<>();
+    Optional<RolloutNote> note = compose(yaml, problems).flatMap(root -> note(Cursor.root(root, problems)));
+    return note.orElseThrow(() -> new NoteProblemsException(problems));
+  }
+
+  /// What a note is recognised by once it is frozen: the SHA-256 of its text, in hex.
+  public static String sha256(String yaml) {
+    try {
+      return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(yaml.getBytes(UTF_8)));
+    } catch (NoSuchAlgorithmException impossible) {
+      throw new IllegalStateException("every Java platform has SHA-256", impossible);
+    }
+  }
+
+  // --- YAML -----------------------------------------------------------------------------------------------------------
+
+  private static Optional<Node> compose(String yaml, List<NoteProblem> problems) {
+    if (yaml.length() > LENGTH_MAX) {
+      problems.add(
+          new NoteProblem(1, 1, "", "the note has %d characters, at most %d allowed".formatted(yaml.length(), LENGTH_MAX)));
+      return Optional.empty();
+    }
+    LoadSettings settings = LoadSettings.builder().setLabel("note").setCodePointLimit(LENGTH_MAX).build();
+    try {
+      // Events first, because they come one by one: composing nodes recurses, so its depth must be known before.
+      refuseWhatNodesCannotBear(new Parse(settings).parseString(yaml), problems);
+      if (!problems.isEmpty()) {
+        return Optional.empty();
+      }
+      Optional<Node> root = new Compose(settings).composeString(yaml);
+      if (root.isEmpty()) {
+        problems.add(new NoteProblem(1, 1, "", "the note is empty"));
+      }
+      return root;
+    } catch (MarkedYamlEngineException broken) {
+      problems.add(problem(broken.getProblemMark(), "is not YAML: " + broken.getProblem()));
+    } catch (YamlEngineException broken) {
+      problems.add(problem(Optional.empty(), "is not YAML: " + broken.getMessage()));
+    }
+    return Optional.empty();
+  }
+
+  private static void refuseWhatNodesCannotBear(Iterable<Event> events, List<NoteProblem> problems) {
+    int depth = 0;
+    for (Event event : events) {
+      depth += event instanceof CollectionStartEvent ? 1 : event instanceof CollectionEndEvent ? -1 : 0;
+      if (depth > DEPTH_MAX) {
+        problems.add(problem(event.getStartMark(), "is nested more than %d deep".formatted(DEPTH_MAX)));
+        return;
+      }
+      if (event instanceof NodeEvent node && node.getAnchor().isPresent()) {
+        problems.add(problem(event.getStartMark(), "anchors and aliases are not allowed: a note says everything in its place"));
+      }
+    }
+  }
+
+  private static NoteProblem problem(Optional<Mark> mark, String message) {
+    return new NoteProblem(mark.map(Mark::getLine).orElse(0) + 1, mark.map(Mark::getColumn).orElse(0) + 1, "", message);
+  }
+
+  // --- sections -------------------------------------------------------------------------------------------------------
+
+  private static Optional<RolloutNote> note(Cursor root) {
+    Fields note = root.fields(NOTE);
+    String name =
+        note.required("rollout")
+            .text(ROLLOUT_NAME, "1 to 63 lower-case letters, digits and hyphens, beginning with a letter or digit");
+    String model = note.required("model").text();
+    String owner = note.required("owner").text();
+    note.optional("summary").ifPresent(Cursor::text);
+    long baseline = note.required("baseline").wholeNumber(1);
+    long candidate = note.required("candidate").wholeNumber(1);
+    StickyKey key =
+        note.optional("key")
+            .flatMap(at -> at.oneOf(Map.of("sluice-key", StickyKey.KEY, "sluice-tenant", StickyKey.TENANT)))
+            .orElse(StickyKey.KEY);
+    List<SegmentRule> segments = note.optional("segments").map(NoteReader::segments).orElse(List.of());
+    Map<String, Comparison> comparisons = note.optional("compare").map(NoteReader::comparisons).orElse(Map.of());
+    List<Placed<Step>> steps = note.required("steps").each(1, NoteReader::step);
+    List<Placed<StopRule>> rules = note.required("stopRules").each(1, NoteReader::stopRule);
+    double alpha = note.optional("alpha").map(NoteReader::alpha).orElse(ALPHA);
+    Optional<FallbackPath> fallback = fallback(note.section("fallback", FALLBACK));
+    int largestWeight = steps.stream().mapToInt(step -> step.value().weightBasisPoints()).max().orElse(0);
+    Optional<BlastRadius> blastRadius = blastRadius(note.section("blastRadius", BLAST_RADIUS), largestWeight);
+    Promotion promotion =
+        note.optional("promotion")
+            .flatMap(at -> at.oneOf(Map.of("automatic", Promotion.AUTOMATIC, "manual", Promotion.MANUAL)))
+            .orElse(Promotion.MANUAL);
+    long coolDownMillis = note.optional("coolDown").map(Cursor::millis).orElse(COOL_DOWN_MILLIS);
+    note.optional("successMetrics").ifPresent(NoteReader::texts);
+    note.optional("contacts").ifPresent(NoteReader::texts);
+
+    note.optional("candidate").ifPresent(at -> checkVersions(baseline, candidate, at));
+    blastRadius.ifPresent(radius -> checkWeights(steps, radius));
+    note.optional("stopRules").ifPresent(at -> checkRules(at, rules));
+    if (!hasProblems(note, "compare") && !hasProblems(note, "steps")) {
+      checkDisagreementCanBeSeen(rules, comparisons, steps);
+    }
+    return root.make(
+        () ->
+            new RolloutNote(
+                name, model, owner, baseline, candidate, key, segments, comparisons, Placed.values(steps),
+                Placed.values(rules), alpha, fallback.orElseThrow(), blastRadius.orElseThrow(), promotion,
+                coolDownMillis));
+  }
+
+  private static List<SegmentRule> segments(Cursor at) {
+    List<SegmentRule> rules = Placed.values(at.each(0, NoteReader::segment));
+    at.make(() -> new Segments(rules));
+    return rules;
+  }
+
+  private static Optional<SegmentRule> segment(Cursor at) {
+    String text = at.text();
+    return at.make(() -> SegmentRule.parse(text));
+  }
+
+  private static Map<String, Comparison> comparisons(Cursor at) {
+    Map<String, Comparison> byOutput = new LinkedHashMap<>();
+    at.entries().forEach((output, how) -> comparison(how).ifPresent(comparison -> byOutput.put(output, comparison)));
+    return byOutput;
+  }
+
+  private static Optional<Comparison> comparison(Cursor at) {
+    if (at.isScalar()) {
+      return at.oneOf(Map.of("top-1", new Comparison.TopOne(), "exact", new Comparison.Exact()));
+    }
+    Fields fields = at.fields(COMPARISON);
+    boolean tolerance = fields.has("absolute") || fields.has("relative");
+    if (tolerance && (fields.has("threshold") || fields.has("column"))) {
+      at.problem("is both a threshold and a tolerance; expected one of them");
+    }
+    if (tolerance) {
+      double absolute = fields.optional("absolute").map(Cursor::decimal).orElse(0.0);
+      double relative = fields.optional("relative").map(Cursor::decimal).orElse(0.0);
+      return at.make(() -> new Comparison.Numeric(absolute, relative));
+    }
+    if (!fields.has("threshold") && !at.hasProblems()) {
+      at.problem("says nothing to compare by; expected top-1, exact, a threshold, or absolute and relative");
+    }
+    double threshold = fields.optional("threshold").map(Cursor::decimal).orElse(0.0);
+    int column = (int) Math.min(fields.optional("column").map(c -> c.wholeNumber(0)).orElse(-1L), Integer.MAX_VALUE);
+    return at.make(() -> new Comparison.Threshold(threshold, column));
+  }
+
+  private static Optional<Step> step(Cursor at) {
+    Fields step = at.fields(STEP);
+    Optional<ExpansionCondition> until = until(step.required("until"));
+    if (step.has("canary")) {
+      int weight = step.required("canary").basisPoints();
+      int shadow = step.optional("shadow").map(Cursor::basisPoints).orElse(0);
+      return at.make(() -> new Step.Canary(weight, shadow, until.orElseThrow()));
+    }
+    if (!step.has("shadow") && !at.hasProblems()) {
+      at.problem("has neither shadow nor canary; expected one of them, or both");
+    }
+    int shadow = step.optional("shadow").map(Cursor::basisPoints).orElse(0);
+    return at.make(() -> new Step.Shadow(shadow, until.orElseThrow()));
+  }
+
+  private static Optional<ExpansionCondition> until(Cursor at) {
+    Fields until = at.fields(UNTIL);
+    long observations = until.required("observations").wholeNumber(1);
+    long perSegment = until.optional("perSegment").map(c -> c.wholeNumber(0)).orElse(0L);
+    long millis = until.optional("time").map(Cursor::millis).orElse(0L);
+    return at.make(() -> new ExpansionCondition(observations, perSegment, millis));
+  }
+
+  /// One rule by its name: `error-rate: { limit: 1% }`.
+  private static Optional<StopRule> stopRule(Cursor at) {
+    Map<String, Cursor> named = at.fields(STOP_RULE).found();
+    if (named.size() != 1) {
+      if (!at.hasProblems()) {
+        at.problem("has %d rules; expected one, such as error-rate: { limit: 1%% }".formatted(named.size()));
+      }
+      return Optional.empty();
+    }
+    String name = named.keySet().iterator().next();
+    Fields rule = named.values().iterator().next().fields(name.equals("latency") ? LATENCY : RATE);
+    double limit = rule.required("limit").fraction();
+    Scope scope =
+        rule.optional("segments")
+            .flatMap(s -> s.oneOf(Map.of("overall", Scope.OVERALL, "each", Scope.EACH, "all", Scope.ALL)))
+            .orElse(Scope.ALL);
+    return switch (name) {
+      case "error-rate" -> at.make(() -> new StopRule.ErrorRate(limit, scope));
+      case "fallback-rate" -> at.make(() -> new StopRule.FallbackRate(limit, scope));
+      case "disagreement-rate" -> at.make(() -> new StopRule.DisagreementRate(limit, scope));
+      case "latency" -> {
+        long overNanos = rule.required("over").nanos();
+        yield at.make(() -> new StopRule.LatencyOver(overNanos, limit, scope));
+      }
+      default -> throw new IllegalStateException("no reader for the stop rule " + name);
+    };
+  }
+
+  /// The router says which alpha it can arm; without rules, asking costs nothing.
+  private static double alpha(Cursor at) {
+    double alpha = at.decimal();
+    at.make(() -> new ArmedRules(List.of(), alpha, new Segments(List.of())));
+    return alpha;
+  }
+
+  private static Optional<FallbackPath> fallback(Fields fallback) {
+    double share = fallback.optional("deadlineShare").map(Cursor::fraction).orElse(DEADLINE_SHARE);
+    long timeoutMillis = fallback.optional("timeout").map(Cursor::millis).orElse(TIMEOUT_MILLIS);
+    return fallback.at().make(() -> new FallbackPath(share, timeoutMillis));
+  }
+
+  private static Optional<BlastRadius> blastRadius(Fields radius, int largestWeight) {
+    int weight = radius.optional("weight").map(Cursor::basisPoints).orElse(largestWeight);
+    List<SegmentRule> excluded = radius.optional("exclude").map(NoteReader::segments).orElse(List.of());
+    return radius.at().make(() -> new BlastRadius(weight, excluded));
+  }
+
+  /// Kept for people, in the note's text.
+  private static void texts(Cursor at) {
+    at.each(0, text -> Optional.of(text.text()));
+  }
+
+  // --- across sections ------------------------------------------------------------------------------------------------
+
+  private static void checkVersions(long baseline, long candidate, Cursor at) {
+    if (baseline == candidate && !at.hasProblems()) {
+      at.problem("is %d, as the baseline is; expected another version".formatted(candidate));
+    }
+  }
+
+  private static void checkWeights(List<Placed<Step>> steps, BlastRadius radius) {
+    int before = 0;
+    for (Placed<Step> step : steps) {
+      int weight = step.value().weightBasisPoints();
+      if (weight < before) {
+        step.at().problem("the candidate's weight falls from %s to %s".formatted(percent(before), percent(weight)));
+      }
+      if (weight > radius.weightBasisPoints()) {
+        step.at()
+            .problem(
+                "canary %s is beyond the blast radius of %s"
+                    .formatted(percent(weight), percent(radius.weightBasisPoints())));
+      }
+      before = weight;
+    }
+  }
+
+  private static void checkRules(Cursor at, List<Placed<StopRule>> rules) {
+    if (rules.size() > ArmedRules.RULES_MAX) {
+      at.problem("%d stop rules, at most %d allowed".formatted(rules.size(), ArmedRules.RULES_MAX));
+    }
+    Set<String> seen = new HashSet<>();
+    for (Placed<StopRule> rule : rules) {
+      if (!seen.add(rule.value().name() + " " + rule.value().scope())) {
+        rule.at().problem(rule.value().name() + " is declared twice for the same segments");
+      }
+    }
+  }
+
+  private static void checkDisagreementCanBeSeen(
+      List<Placed<StopRule>> rules, Map<String, Comparison> comparisons, List<Placed<Step>> steps) {
+    boolean shadows = steps.stream().anyMatch(step -> step.value().shadowBasisPoints() > 0);
+    for (Placed<StopRule> rule : rules) {
+      if (rule.value() instanceof StopRule.DisagreementRate && (comparisons.isEmpty() || !shadows)) {
+        rule.at()
+            .problem(
+                "disagreement-rate can never see anything: "
+                    + (comparisons.isEmpty() ? "no output is named in compare" : "no step has shadow"));
+      }
+    }
+  }
+
+  private static boolean hasProblems(Fields note, String section) {
+    return note.optional(section).map(Cursor::hasProblems).orElse(false);
+  }
+
+  private static String percent(int basisPoints) {
+    return basisPoints % 100 == 0 ? basisPoints / 100 + "%" : basisPoints / 100.0 + "%";
+  }
+}

@@ -1,0 +1,321 @@
+package dev.sluice.gateway.note;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
+
+import dev.sluice.router.assignment.SegmentRule;
+import dev.sluice.router.comparison.Comparison;
+import dev.sluice.router.rollout.RolloutNote;
+import dev.sluice.router.rollout.RolloutNote.BlastRadius;
+import dev.sluice.router.rollout.RolloutNote.FallbackPath;
+import dev.sluice.router.rollout.RolloutNote.Promotion;
+import dev.sluice.router.rollout.RolloutNote.StickyKey;
+import dev.sluice.router.rollout.Step;
+import dev.sluice.router.rollout.Step.ExpansionCondition;
+import dev.sluice.router.stop.StopRule;
+import dev.sluice.router.stop.StopRule.Scope;
+import java.io.IOException;
+import java.io.InputStream;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.json.JsonMapper;
+
+class NoteReaderTest {
+
+  private static final String FULL =
+      """
+      rollout: fraud-v2
+      model: fraud
+      owner: payments-risk@example.com
+      summary: Factorization machine in place of logistic regression
+      baseline: 1
+      candidate: 2
+      key: sluice-tenant
+      segments: [country=JP, "country=US, tier=vip"]
+      compare:
+        probabilities: { threshold: 0.5, column: 1 }
+        "495": { absolute: 1e-4, relative: 1e-3 }
+        label: top-1
+        id: exact
+      steps:
+        - shadow: 100%
+          until: { observations: 500, perSegment: 20, time: 10s }
+        - canary: 0.25%
+          shadow: 20%
+          until: { observations: 1000, time: 10m }
+        - canary: 50%
+          until: { observations: 5000 }
+      stopRules:
+        - error-rate: { limit: 1% }
+        - fallback-rate: { limit: 2%, segments: overall }
+        - disagreement-rate: { limit: 3%, segments: each }
+        - latency: { over: 50ms, limit: 1% }
+      alpha: 0.0001
+      fallback: { deadlineShare: 40%, timeout: 200ms }
+      blastRadius: { weight: 60%, exclude: [tier=vip] }
+      promotion: automatic
+      coolDown: 2h
+      successMetrics: [Chargebacks fall by a tenth]
+      contacts: [risk-oncall@example.com]
+      """;
+
+  private static final String SHORT =
+      """
+      rollout: short
+      model: fraud
+      owner: me
+      baseline: 1
+      candidate: 2
+      steps:
+        - canary: 5%
+          until: { observations: 10 }
+      stopRules:
+        - error-rate: { limit: 1% }
+      """;
+
+  @Test
+  void everyFieldArrivesInTheNote() throws Exception {
+    RolloutNote note = NoteReader.read(FULL);
+
+    assertThat(note)
+        .isEqualTo(
+            new RolloutNote(
+                "fraud-v2", "fraud", "payments-risk@example.com", 1, 2, StickyKey.TENANT,
+                List.of(SegmentRule.parse("country=JP"), SegmentRule.parse("country=US,tier=vip")),
+                Map.of(
+                    "probabilities", new Comparison.Threshold(0.5, 1),
+                    "495", new Comparison.Numeric(1e-4, 1e-3),
+                    "label", new Comparison.TopOne(),
+                    "id", new Comparison.Exact()),
+                List.of(
+                    new Step.Shadow(10_000, new ExpansionCondition(500, 20, 10_000)),
+                    new Step.Canary(25, 2_000, new ExpansionCondition(1_000, 0, 600_000)),
+                    new Step.Canary(5_000, 0, new ExpansionCondition(5_000, 0, 0))),
+                List.of(
+                    new StopRule.ErrorRate(0.01, Scope.ALL),
+                    new StopRule.FallbackRate(0.02, Scope.OVERALL),
+                    new StopRule.DisagreementRate(0.03, Scope.EACH),
+                    new StopRule.LatencyOver(50_000_000, 0.01, Scope.ALL)),
+                0.0001, new FallbackPath(0.4, 200), new BlastRadius(6_000, List.of(SegmentRule.parse("tier=vip"))),
+                Promotion.AUTOMATIC, 7_200_000));
+  }
+
+  @Test
+  void whatIsLeftOutHasTheDocumentedDefault() throws Exception {
+    RolloutNote note = NoteReader.read(SHORT);
+
+    assertThat(note.stickyKey()).isEqualTo(StickyKey.KEY);
+    assertThat(note.segments()).isEmpty();
+    assertThat(note.comparisons()).isEmpty();
+    assertThat(note.alpha()).isEqualTo(0.001);
+    assertThat(note.fallback()).isEqualTo(new FallbackPath(0.5, 1_000));
+    assertThat(note.blastRadius()).isEqualTo(new BlastRadius(500, List.of()));
+    assertThat(note.promotion()).isEqualTo(Promotion.MANUAL);
+    assertThat(note.coolDownMillis()).isEqualTo(600_000);
+  }
+
+  @Test
+  void allProblemsAreFoundAtOnceInTheOrderOfTheNote() {
+    assertThat(
+            problemsOf(
+                """
+                rollout: Fraud V2
+                modle: fraud
+                owner:
+                baseline: 2
+                candidate: 2
+                steps:
+                  - canary: 5%
+                    until: { observations: many, time: 10 }
+                  - canary: 120%
+                    untill: { observations: 10 }
+                  - canary: 0.255%
+                    until: { observations: 10 }
+                stopRules:
+                  - eror-rate: { limit: 1% }
+                  - latency: { limit: 0.5 }
+                fallback: [50%]
+                promotion: at-once
+                """))
+        .containsExactly(
+            "line 1: model: is missing",
+            "line 1: rollout: is the text 'Fraud V2'; expected 1 to 63 lower-case letters, digits and hyphens, "
+                + "beginning with a letter or digit",
+            "line 2: modle: is not a field of a rollout note here; did you mean 'model'?",
+            "line 3: owner: is empty; expected a text of 1 to 4096 characters",
+            "line 5: candidate: is 2, as the baseline is; expected another version",
+            "line 8: steps[0].until.observations: is the text 'many'; expected a whole number of at least 1",
+            "line 8: steps[0].until.time: is the number 10; expected a duration such as 500us, 200ms, 10s, 5m or 2h",
+            "line 9: steps[1].until: is missing",
+            "line 9: steps[1].canary: 120% is not between 0% and 100%",
+            "line 10: steps[1].untill: is not a field of a rollout note here; did you mean 'until'?",
+            "line 11: steps[2].canary: 0.255% is not a multiple of 0.01%",
+            "line 14: stopRules[0].eror-rate: is not a field of a rollout note here; did you mean 'error-rate'?",
+            "line 15: stopRules[1].latency.over: is missing",
+            "line 15: stopRules[1].latency.limit: is the number 0.5; expected a percentage such as 5% or 0.25%",
+            "line 16: fallback: is a list; expected a mapping with deadlineShare, timeout",
+            "line 17: promotion: is the text 'at-once'; expected automatic or manual");
+  }
+
+  /// The line that changes, what it becomes, and the one problem that follows.
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      quoteCharacter = '`',
+      value = {
+        "model: fraud | model: fraud\\nmodel: fraud | line 3: model: is given twice",
+        "model: fraud | model: 7 | line 2: model: is the number 7; expected a text of 1 to 4096 characters",
+        "candidate: 2 | candidate: 1 | line 6: candidate: is 1, as the baseline is; expected another version",
+        "candidate: 2 | candidate: \"2\" | line 6: candidate: is the text '2'; expected a whole number of at least 1",
+        "key: sluice-tenant | key: tenant | line 7: key: is the text 'tenant'; expected sluice-key or sluice-tenant",
+        "[country=JP, | [country=JP, country=JP, | line 8: segments: segment 'country=JP' is declared twice",
+        "[country=JP, | [JP, | line 8: segments[0]: 'JP' is not a segment: expected attribute=value with a lower-case attribute"
+            + " name, such as country=DE",
+        "threshold: 0.5, | | line 10: compare.probabilities: says nothing to compare by; expected top-1, exact, a threshold,"
+            + " or absolute and relative",
+        "threshold: 0.5, | threshold: .inf, | line 10: compare.probabilities.threshold: is the number .inf; expected a number"
+            + " such as 0.5 or 1e-4",
+        "threshold: 0.5, | threshold: 0.5, absolute: 1, | line 10: compare.probabilities: is both a threshold and a tolerance;"
+            + " expected one of them",
+        "label: top-1 | label: top1 | line 12: compare.label: is the text 'top1'; expected exact or top-1",
+        "shadow: 100% | shadow: 0% | line 15: steps[0]: shadow: 0.0 % is not between 0.01 % and 100 %",
+        "canary: 50% | canary: 0.2% | line 20: steps[2]: the candidate's weight falls from 0.25% to 0.2%",
+        "canary: 50% | shadow: 50% | line 20: steps[2]: the candidate's weight falls from 0.25% to 0%",
+        "canary: 50% | canary: 61% | line 20: steps[2]: canary 61% is beyond the blast radius of 60%",
+        "time: 10s | time: 500us | line 16: steps[0].until.time: is the text '500us'; expected whole milliseconds",
+        "time: 10s | time: 9000h | line 16: steps[0].until.time: 9000h is longer than 8784h",
+        "limit: 2%, | limit: 0%, | line 24: stopRules[1]: limit: 0.0 % is not above 0 % and at most 50.0 %",
+        "- fallback-rate: { limit: 2%, segments: overall } | - error-rate: { limit: 2% } | line 24: stopRules[1]: error-rate is"
+            + " declared twice for the same segments",
+        "segments: each | segments: every | line 25: stopRules[2].disagreement-rate.segments: is the text 'every'; expected all"
+            + " or each or overall",
+        "alpha: 0.0001 | alpha: 0.2 | line 27: alpha: alpha: 0.2 is not above 0 and at most 0.1",
+        "deadlineShare: 40% | deadlineShare: 100% | line 28: fallback: deadlineShare: 100.0 % is not above 0 % and below 100 %",
+        "weight: 60% | weight: 6% | line 20: steps[2]: canary 50% is beyond the blast radius of 6%",
+        "contacts: [risk | contacts: [[], risk | line 33: contacts[0]: is a list; expected a text of 1 to 4096 characters",
+      })
+  void oneWrongThingIsOneProblem(String line, String becomes, String problem) {
+    assertThat(FULL).contains(line);
+    String replacement = becomes == null ? "" : becomes.replace("\\n", "\n");
+    assertThat(problemsOf(FULL.replace(line, replacement))).containsExactly(problem);
+  }
+
+  @Test
+  void aDisagreementRuleThatCouldNeverSeeAnythingIsRefused() {
+    String rule = "stopRules:\n  - disagreement-rate: { limit: 1% }\n";
+    assertThat(problemsOf(SHORT.replace("stopRules:\n", rule)))
+        .containsExactly(
+            "line 10: stopRules[0]: disagreement-rate can never see anything: no output is named in compare");
+    assertThat(problemsOf(SHORT.replace("stopRules:\n", "compare: { y: exact }\n" + rule)))
+        .containsExactly("line 11: stopRules[0]: disagreement-rate can never see anything: no step has shadow");
+  }
+
+  @Test
+  void emptyListsOfStepsAndRulesAreProblemsTogether() {
+    assertThat(problemsOf("{rollout: a, model: m, owner: o, baseline: 1, candidate: 2, steps: [], stopRules: []}"))
+        .containsExactly(
+            "line 1: steps: has 0 elements; at least 1 expected", "line 1: stopRules: has 0 elements; at least 1 expected");
+  }
+
+  @Test
+  void moreRulesThanTheRouterCanArmAreRefused() {
+    StringBuilder rules = new StringBuilder(SHORT);
+    for (int i = 1; i <= 32; i++) {
+      rules.append("  - latency: { over: ").append(i).append("ms, limit: 1% }\n");
+    }
+    assertThat(problemsOf(rules.toString())).containsExactly("line 10: stopRules: 33 stop rules, at most 32 allowed");
+  }
+
+  @Test
+  void whatIsNotYamlIsOneProblemWithItsPlace() {
+    assertThat(problemsOf("rollout: a\nmodel: [b\n")).singleElement().asString().startsWith("line 3: is not YAML: ");
+    assertThat(problemsOf("")).containsExactly("line 1: the note is empty");
+    assertThat(problemsOf("just words")).singleElement().asString().startsWith("line 1: is the text 'just words'");
+    assertThat(problemsOf(SHORT + "---\n" + SHORT)).singleElement().asString().contains("is not YAML: ");
+  }
+
+  @Test
+  void sizeNestingAndAliasesAreBounded() {
+    assertThat(problemsOf("a".repeat(NoteReader.LENGTH_MAX + 1)))
+        .containsExactly("line 1: the note has 65537 characters, at most 65536 allowed");
+    assertThat(problemsOf("[".repeat(NoteReader.LENGTH_MAX))).containsExactly("line 1: is nested more than 8 deep");
+    assertThat(problemsOf("rollout: &x a\nmodel: *x\n"))
+        .containsExactly(
+            "line 1: anchors and aliases are not allowed: a note says everything in its place",
+            "line 2: anchors and aliases are not allowed: a note says everything in its place");
+  }
+
+  @Test
+  void damagedNotesAreProblemsAndNeverAnythingElse() {
+    long seed = System.nanoTime();
+    Random random = new Random(seed);
+    for (int round = 0; round < 3_000; round++) {
+      StringBuilder damaged = new StringBuilder(FULL);
+      for (int edits = random.nextInt(4); edits >= 0; edits--) {
+        int at = random.nextInt(damaged.length() - 1);
+        switch (random.nextInt(3)) {
+          case 0 -> damaged.deleteCharAt(at);
+          case 1 -> damaged.insert(at, "{}[]:,-%&*!?|>'\"\n\t #\u00e9\ud83d".charAt(random.nextInt(22)));
+          default -> damaged.setCharAt(at, (char) (' ' + random.nextInt(95)));
+        }
+      }
+      try {
+        NoteReader.read(damaged.toString());
+      } catch (NoteProblemsException refused) {
+        assertThat(refused.problems()).as("seed %d round %d", seed, round).isNotEmpty();
+      } catch (RuntimeException crash) {
+        throw new AssertionError("seed " + seed + " round " + round + ":\n" + damaged, crash);
+      }
+    }
+  }
+
+  @Test
+  void aFrozenNoteIsKnownByItsHash() {
+    assertThat(NoteReader.sha256("abc")).isEqualTo("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  }
+
+  @Test
+  void theMessageOfTheExceptionHasOneLinePerProblem() {
+    assertThatThrownBy(() -> NoteReader.read("rollout: a\nx: b"))
+        .hasMessageContaining("line 1: model: is missing\n")
+        .hasMessageContaining("line 2: x: is not a field of a rollout note here; expected one of rollout, model,");
+  }
+
+  @Test
+  void theSchemaForEditorsHasTheReadersFields() throws IOException {
+    JsonNode schema;
+    try (InputStream file = NoteReader.class.getResourceAsStream("rollout-note.schema.json")) {
+      schema = JsonMapper.shared().readTree(file);
+    }
+    Map<String, List<String>> sections =
+        Map.of(
+            "numericComparison", NoteReader.COMPARISON, "step", NoteReader.STEP, "until", NoteReader.UNTIL,
+            "stopRule", NoteReader.STOP_RULE, "rate", NoteReader.RATE, "latency", NoteReader.LATENCY,
+            "fallback", NoteReader.FALLBACK, "blastRadius", NoteReader.BLAST_RADIUS);
+    assertThat(schema.get("properties").propertyNames()).containsExactlyElementsOf(NoteReader.NOTE);
+    schema.get("$defs")
+        .properties()
+        .forEach(
+            section -> {
+              if (section.getValue().has("properties")) {
+                assertThat(sections).containsKey(section.getKey());
+                assertThat(section.getValue().get("properties").propertyNames())
+                    .as(section.getKey())
+                    .containsExactlyInAnyOrderElementsOf(sections.get(section.getKey()));
+                assertThat(section.getValue().get("additionalProperties").booleanValue(true)).isFalse();
+              }
+            });
+    assertThat(schema.get("$defs").propertyNames()).containsAll(sections.keySet());
+  }
+
+  private static List<String> problemsOf(String yaml) {
+    NoteProblemsException refused = catchThrowableOfType(NoteProblemsException.class, () -> NoteReader.read(yaml));
+    return refused == null ? List.of() : refused.problems().stream().map(NoteProblem::toString).toList();
+  }
+}
