@@ -15,7 +15,10 @@ public final class Exposure {
   public static final int ALL = 10_000;
 
   private static final long FLIPPED = 1L << 63;
-  private static final long EPOCH_MAX = (1L << 31) - 1;
+  private static final long EPOCH_MASK = (1L << 31) - 1;
+
+  /// One less than fits: a flip must find room for its own epoch.
+  private static final long EPOCH_MAX = EPOCH_MASK - 1;
 
   private Exposure() {}
 
@@ -36,7 +39,7 @@ public final class Exposure {
   }
 
   public static long epoch(long word) {
-    return (word >>> 32) & EPOCH_MAX;
+    return (word >>> 32) & EPOCH_MASK;
   }
 
   public static int weightBasisPoints(long word) {

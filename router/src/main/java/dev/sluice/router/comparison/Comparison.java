@@ -30,7 +30,8 @@ public sealed interface Comparison {
           continue; // equal infinities have no finite difference
         }
         double difference = Math.abs(c - b);
-        if (!(difference <= absolute + relative * Math.abs(b))) {
+        // An infinite baseline would stretch the relative tolerance until it allows everything.
+        if (!(difference <= absolute + relative * Math.abs(b)) || Double.isInfinite(difference)) {
           disagrees = true;
         }
         largest = Math.max(largest, Double.isNaN(difference) ? Disagreement.DISTANCE_MAX : difference);
@@ -46,25 +47,28 @@ public sealed interface Comparison {
       int rows = rowLength == 0 ? 0 : baseline.count() / rowLength;
       int differing = 0;
       for (int row = 0; row < rows; row++) {
-        if (top(baseline, row * rowLength, rowLength) != top(candidate, row * rowLength, rowLength)) {
+        if (differs(baseline, candidate, row * rowLength, rowLength)) {
           differing++;
         }
       }
       return shareOf(differing, rows);
     }
 
-    /// The first of the largest; -1 if one of them is not a number.
-    private static int top(Numbers numbers, int from, int length) {
-      int top = 0;
-      for (int i = 0; i < length; i++) {
-        if (Double.isNaN(numbers.at(from + i))) {
-          return -1;
+    /// The top is the first of the largest numbers; a row of none has no top.
+    private static boolean differs(Numbers baseline, Numbers candidate, int from, int length) {
+      int baselineTop = from;
+      int candidateTop = from;
+      for (int i = from; i < from + length; i++) {
+        double b = baseline.at(i);
+        double c = candidate.at(i);
+        if (Double.isNaN(b) != Double.isNaN(c)) {
+          return true;
         }
-        if (numbers.at(from + i) > numbers.at(from + top)) {
-          top = i;
-        }
+        // Not "above the top": a top that is not a number gives way to any number.
+        baselineTop = b <= baseline.at(baselineTop) || Double.isNaN(b) ? baselineTop : i;
+        candidateTop = c <= candidate.at(candidateTop) || Double.isNaN(c) ? candidateTop : i;
       }
-      return top;
+      return baselineTop != candidateTop;
     }
   }
 
@@ -106,9 +110,7 @@ public sealed interface Comparison {
     public Disagreement compare(Numbers baseline, Numbers candidate, int rowLength) {
       int differing = 0;
       for (int i = 0; i < baseline.count(); i++) {
-        double b = baseline.at(i);
-        double c = candidate.at(i);
-        if (b != c && !(Double.isNaN(b) && Double.isNaN(c))) {
+        if (!baseline.sameAt(i, candidate)) {
           differing++;
         }
       }

@@ -11,6 +11,13 @@ public interface Numbers {
 
   double at(int index);
 
+  /// Whether both hold the same number there; not a number on both sides is the same.
+  default boolean sameAt(int index, Numbers other) {
+    double here = at(index);
+    double there = other.at(index);
+    return here == there || (Double.isNaN(here) && Double.isNaN(there));
+  }
+
   static Numbers of(FloatBuffer values) {
     return new Floats(values);
   }
@@ -57,6 +64,14 @@ public interface Numbers {
     @Override
     public double at(int index) {
       return values.get(index);
+    }
+
+    /// Beyond 2^53 neighbouring integers share one double.
+    @Override
+    public boolean sameAt(int index, Numbers other) {
+      return other instanceof Longs longs
+          ? values.get(index) == longs.values.get(index)
+          : Numbers.super.sameAt(index, other);
     }
   }
 }

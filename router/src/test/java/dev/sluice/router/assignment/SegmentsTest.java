@@ -1,0 +1,102 @@
+package dev.sluice.router.assignment;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.util.List;
+import java.util.Map;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+final class SegmentsTest {
+
+  private final Segments segments = segments("country=DE,tier=vip", "country=DE", "tier=vip");
+
+  @Test
+  void theFirstMatchWins() {
+    assertThat(segmentOf(Map.of("country", "DE", "tier", "vip"))).isEqualTo("country=DE,tier=vip");
+    assertThat(segmentOf(Map.of("country", "DE", "tier", "free"))).isEqualTo("country=DE");
+    assertThat(segmentOf(Map.of("country", "DE"))).isEqualTo("country=DE");
+    assertThat(segmentOf(Map.of("country", "FR", "tier", "vip"))).isEqualTo("tier=vip");
+  }
+
+  @Test
+  void everythingThatNobodyDeclaredIsOther() {
+    assertThat(segmentOf(Map.of())).isEqualTo("other");
+    assertThat(segmentOf(Map.of("country", "FR"))).isEqualTo("other");
+    assertThat(segmentOf(Map.of("country", "de"))).as("values are compared as they are written").isEqualTo("other");
+    assertThat(segmentOf(Map.of("planet", "DE"))).isEqualTo("other");
+    assertThat(segments.count()).isEqualTo(4);
+  }
+
+  @Test
+  void withoutDeclaredSegmentsOtherIsAll() {
+    Segments none = segments();
+    assertThat(none.anyDeclared()).isFalse();
+    assertThat(none.count()).isEqualTo(1);
+    assertThat(none.of(Map.of("country", "DE")::get)).isZero();
+    assertThat(none.name(0)).isEqualTo("other");
+  }
+
+  @Test
+  void namesAndIndexesBelongTogether() {
+    for (int segment = 0; segment < segments.count(); segment++) {
+      assertThat(segments.indexOf(segments.name(segment))).isEqualTo(segment);
+    }
+    assertThat(segments.indexOf("country=FR")).isEqualTo(-1);
+  }
+
+  @Test
+  void aSegmentIsReadFromItsTextAndNamedByIt() {
+    SegmentRule rule = SegmentRule.parse(" country = DE , tier=a=b ");
+    assertThat(rule.name()).isEqualTo("country=DE,tier=a=b");
+    assertThat(rule.conditions())
+        .containsExactly(new SegmentRule.Condition("country", "DE"), new SegmentRule.Condition("tier", "a=b"));
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"", "country", "=DE", "country=", "Country=DE", "country=DE,", ",country=DE", "-x=1", "a b=1", "country=DE,,tier=vip"})
+  void whatIsNotASegmentIsRefusedByName(String text) {
+    assertThatThrownBy(() -> SegmentRule.parse(text))
+        .isInstanceOf(IllegalArgumentException.class)
+        .hasMessageContaining("'" + text + "' is not a segment");
+  }
+
+  @Test
+  void namesAndValuesAreBounded() {
+    assertThat(SegmentRule.parse("a".repeat(63) + "=" + "v".repeat(128)).conditions()).hasSize(1);
+    assertThatThrownBy(() -> SegmentRule.parse("a".repeat(64) + "=v")).isInstanceOf(IllegalArgumentException.class);
+    assertThatThrownBy(() -> SegmentRule.parse("a=" + "v".repeat(129))).isInstanceOf(IllegalArgumentException.class);
+  }
+
+  @Test
+  void aSegmentWithoutAConditionWouldSwallowEverything() {
+    assertThatThrownBy(() -> new SegmentRule("all", List.of())).hasMessageContaining("'all' has no condition");
+  }
+
+  @Test
+  void aSegmentIsDeclaredOnce() {
+    assertThatThrownBy(() -> segments("country=DE", " country=DE")).hasMessageContaining("'country=DE' is declared twice");
+  }
+
+  @Test
+  void theirNumberIsBounded() {
+    assertThat(segments(many(Segments.DECLARED_MAX)).count()).isEqualTo(Segments.DECLARED_MAX + 1);
+    assertThatThrownBy(() -> segments(many(Segments.DECLARED_MAX + 1)))
+        .hasMessage("257 segments declared, at most 256 allowed");
+  }
+
+  private static String[] many(int count) {
+    return IntStream.range(0, count).mapToObj(i -> "country=" + i).toArray(String[]::new);
+  }
+
+  private String segmentOf(Map<String, String> attributes) {
+    return segments.name(segments.of(attributes::get));
+  }
+
+  private static Segments segments(String... texts) {
+    return new Segments(List.of(texts).stream().map(SegmentRule::parse).toList());
+  }
+}
