@@ -11,12 +11,13 @@ import dev.sluice.gateway.routing.Routes;
 import dev.sluice.gateway.store.AuditEvent;
 import dev.sluice.gateway.store.Change;
 import dev.sluice.gateway.store.LedgerFiles;
+import dev.sluice.gateway.store.ServingMarkers;
 import dev.sluice.gateway.store.ServingVersion;
 import dev.sluice.gateway.store.StaleRevisionException;
 import dev.sluice.gateway.store.Store;
 import dev.sluice.gateway.store.StoreException;
 import dev.sluice.gateway.store.StoredRollout;
-import dev.sluice.gateway.store.StoredStop;
+import dev.sluice.gateway.store.StoredRollout.Firing;
 import dev.sluice.router.assignment.Exposure;
 import dev.sluice.router.assignment.Segments;
 import dev.sluice.router.ledger.EvidenceLedger;
@@ -68,11 +69,13 @@ public final class RolloutController implements AutoCloseable {
 
   private final Store store;
   private final LedgerFiles ledgerFiles;
+  private final ServingMarkers markers;
   private final ModelRepository repository;
   private final Routes routes;
   private final Lanes lanes;
   private final GatewayMetrics metrics;
   private final Clock clock;
+  private final boolean lastMomentLost;
   private final SecureRandom salts = new SecureRandom();
   private final ScheduledExecutorService writer =
       Executors.newSingleThreadScheduledExecutor(
@@ -105,21 +108,26 @@ public final class RolloutController implements AutoCloseable {
     }
   }
 
+  /// @param lastMomentLost whether the machine went down under the last process, so that the ledgers may miss its last moment
   public RolloutController(
       Store store,
       LedgerFiles ledgerFiles,
+      ServingMarkers markers,
       ModelRepository repository,
       Routes routes,
       Lanes lanes,
       GatewayMetrics metrics,
-      Clock clock) {
+      Clock clock,
+      boolean lastMomentLost) {
     this.store = store;
     this.ledgerFiles = ledgerFiles;
+    this.markers = markers;
     this.repository = repository;
     this.routes = routes;
     this.lanes = lanes;
     this.metrics = metrics;
     this.clock = clock;
+    this.lastMomentLost = lastMomentLost;
   }
 
   // --- reading --------------------------------------------------------------------------------------------------------
@@ -156,9 +164,9 @@ public final class RolloutController implements AutoCloseable {
           requireFree(note);
           long now = clock.millis();
           StoredRollout stored =
-              new StoredRollout(
+              StoredRollout.create(
                   note.name(), yaml, NoteReader.sha256(yaml), salts.nextLong(), new RolloutMachine(note).begin(now),
-                  "created by " + actor, null, 0, now, now);
+                  "created by " + actor);
           return validateOnly ? new RolloutView(stored, note, null, "") : begin(note, stored, actor);
         });
   }
@@ -244,18 +252,14 @@ public final class RolloutController implements AutoCloseable {
           case Stage.Stopped _, Stage.Aborted _ -> new ServingVersion(note.model(), note.baselineVersion());
           case Stage.Running _, Stage.Paused _ -> null;
         };
-    StoredRollout stored = managed.stored.moved(next, move.reason(), clock.millis());
-    if (next.stage() instanceof Stage.Stopped) {
-      stored = stored.stoppedBy(stop(live, managed.unwrittenFlip));
-    }
-    write(managed, stored, actor, move.kind(), move.reason(), serving, 0);
+    Firing firing = next.stage() instanceof Stage.Stopped ? firing(live, managed.unwrittenFlip) : null;
+    write(managed, moved(managed.stored, next, move.reason(), firing), actor, move.kind(), move.reason(), serving, 0);
     if (serving != null) {
       routes.serve(serving.model(), serving.version());
     }
     if (next.stage().isEnded()) {
       routes.end(live);
       live.close();
-      ledgerFiles.release(note.name());
       forgetOldest();
     } else if (!Exposure.isFlipped(before)) {
       // If a stop rule flips between the read and this swap, the swap fails and the flip is written next.
@@ -279,13 +283,23 @@ public final class RolloutController implements AutoCloseable {
       String detail = RolloutDetail.json(stored, managed.live);
       AuditEvent event =
           store.commit(new Change(stored, actor, kind, reason, detail, serving, expectedRevision, clock.millis()));
-      managed.stored = stored.atRevision(event.revision());
+      managed.stored = atRevision(stored, event);
+      if (serving != null) {
+        markers.write(serving);
+      }
     } catch (StaleRevisionException e) {
       throw new ControlFailure(Kind.STALE, String.valueOf(e.getMessage()));
     } catch (StoreException e) {
       throw new ControlFailure(
           Kind.UNAVAILABLE, "rollout '%s': could not be written down: %s".formatted(stored.name(), e.getMessage()));
     }
+  }
+
+  private static StoredRollout atRevision(StoredRollout stored, AuditEvent event) {
+    long created = stored.createdMillis() == 0 ? event.timeMillis() : stored.createdMillis();
+    return new StoredRollout(
+        stored.name(), stored.noteYaml(), stored.noteSha256(), stored.salt(), stored.state(), stored.reason(),
+        stored.firing(), event.revision(), created, event.timeMillis());
   }
 
   /// Called in the data path, right after a flip.
@@ -299,7 +313,8 @@ public final class RolloutController implements AutoCloseable {
             metrics.stopRuleFired(rollout.note(), stop.rule(), stop.segment());
             log.warn("rollout '{}' flipped to baseline {} within {} ns: {}",
                 rollout.note().name(), rollout.note().baselineVersion(), flip.nanos(), stop.reason());
-            writeFlip(managed, stop.reason());
+            String request = flip.requestId().isEmpty() ? "" : " (request '" + flip.requestId() + "')";
+            writeFlip(managed, stop.reason() + request);
           }
         });
   }
@@ -314,12 +329,18 @@ public final class RolloutController implements AutoCloseable {
     }
   }
 
-  private static @Nullable StoredStop stop(LiveRollout live, @Nullable Flip flip) {
+  private @Nullable Firing firing(LiveRollout live, @Nullable Flip flip) {
     EvidenceLedger.Trip trip = flip != null ? flip.trip() : live.ledger().trip();
     return trip == null
         ? null
-        : new StoredStop(
-            live.ledger().describe(trip), flip == null ? -1 : flip.nanos(), flip == null ? "" : flip.requestId());
+        : new Firing(live.ledger().describe(trip), clock.millis(), flip == null ? 0 : flip.nanos());
+  }
+
+  private static StoredRollout moved(
+      StoredRollout stored, RolloutState next, String reason, @Nullable Firing firing) {
+    return new StoredRollout(
+        stored.name(), stored.noteYaml(), stored.noteSha256(), stored.salt(), next, reason, firing, stored.revision(),
+        stored.createdMillis(), stored.updatedMillis());
   }
 
   /// Time has passed: does a step's condition hold, has a cool-down ended, is a flip still to be written down?
@@ -359,7 +380,7 @@ public final class RolloutController implements AutoCloseable {
           publish();
           return null;
         });
-    writer.scheduleWithFixedDelay(this::reviewSafely, REVIEW_MILLIS, REVIEW_MILLIS, TimeUnit.MILLISECONDS);
+    var _ = writer.scheduleWithFixedDelay(this::reviewSafely, REVIEW_MILLIS, REVIEW_MILLIS, TimeUnit.MILLISECONDS);
   }
 
   private void reviewSafely() {
@@ -385,18 +406,19 @@ public final class RolloutController implements AutoCloseable {
       rollouts.put(stored.name(), new Managed(stored, note, null));
       return;
     }
-    LedgerWords words = ledgerFiles.open(note.name(), words(note)).orElse(null);
-    if (words == null) {
-      endUnconfirmed(stored, "its evidence ledger is missing or damaged");
-      return;
+    switch (ledgerFiles.open(note.name(), words(note))) {
+      case LedgerFiles.Opened.Missing _ -> endUnconfirmed(stored, "its evidence ledger is missing");
+      case LedgerFiles.Opened.Unusable unusable -> endUnconfirmed(stored, unusable.reason());
+      case LedgerFiles.Opened.Found found -> {
+        EvidenceLedger ledger = ledger(note, found.words());
+        String doubt = doubt(stored, ledger);
+        if (doubt.isEmpty()) {
+          resume(stored, note, ledger);
+        } else {
+          endUnconfirmed(stored, doubt);
+        }
+      }
     }
-    EvidenceLedger ledger = ledger(note, words);
-    String doubt = doubt(stored, ledger);
-    if (!doubt.isEmpty()) {
-      endUnconfirmed(stored, doubt);
-      return;
-    }
-    resume(stored, note, ledger);
   }
 
   /// Why the ledger in memory cannot be trusted to be this rollout's latest; empty if it can.
@@ -404,7 +426,7 @@ public final class RolloutController implements AutoCloseable {
     if (ledger.mark() != (stored.salt() | 1)) {
       return "its evidence ledger belongs to another rollout";
     }
-    if (store.machineRestarted() && !ledgerFiles.closedCleanly()) {
+    if (lastMomentLost) {
       return "the machine went down under it, and a flip in the last moment may be lost";
     }
     long word = ledger.exposure();
@@ -457,7 +479,7 @@ public final class RolloutController implements AutoCloseable {
     Managed managed = rollouts.computeIfAbsent(stored.name(), _ -> new Managed(stored, noteOrNull(stored), null));
     ServingVersion serving =
         managed.note == null ? null : new ServingVersion(managed.note.model(), managed.note.baselineVersion());
-    write(managed, stored.moved(ended, reason, clock.millis()), SLUICE, "stopped", reason, serving, 0);
+    write(managed, moved(stored, ended, reason, null), SLUICE, "stopped", reason, serving, 0);
     if (serving != null) {
       routes.serve(serving.model(), serving.version());
     }
@@ -528,6 +550,7 @@ public final class RolloutController implements AutoCloseable {
         rollouts.values().stream().filter(m -> m.live != null && m.stored.state().stage().isEnded()).toList();
     for (int i = 0; i < ended.size() - ENDED_KEPT_MAX; i++) {
       ended.get(i).live = null;
+      ledgerFiles.retire(ended.get(i).stored.name()); // no request of so old a rollout is in flight any more
     }
   }
 

@@ -5,7 +5,7 @@ import com.google.protobuf.util.Timestamps;
 import dev.sluice.gateway.routing.LiveRollout;
 import dev.sluice.gateway.store.AuditEvent;
 import dev.sluice.gateway.store.StoredRollout;
-import dev.sluice.gateway.store.StoredStop;
+import dev.sluice.gateway.store.StoredRollout.Firing;
 import dev.sluice.proto.control.v1.Bar;
 import dev.sluice.proto.control.v1.Distribution;
 import dev.sluice.proto.control.v1.Event;
@@ -64,9 +64,9 @@ final class RolloutMessages {
           .setAlpha(note.alpha());
     }
     LiveRollout live = view.live();
-    StoredStop stop = stored.stop();
-    if (stop != null) {
-      rollout.setStop(stop(stop, stored.updatedMillis(), live));
+    Firing firing = stored.firing();
+    if (firing != null) {
+      rollout.setStop(stop(firing, live));
     }
     if (live != null) {
       addEvidence(live, rollout);
@@ -96,16 +96,16 @@ final class RolloutMessages {
     };
   }
 
-  private static Stop stop(StoredStop stored, long millis, @Nullable LiveRollout live) {
+  private static Stop stop(Firing firing, @Nullable LiveRollout live) {
     return Stop.newBuilder()
-        .setRule(stored.stop().rule())
-        .setSegment(stored.stop().segment())
-        .setBad(stored.stop().bad())
-        .setDispatched(stored.stop().dispatched())
-        .setBoundary(stored.stop().boundary())
-        .setTime(timestamp(millis))
-        .setFlipNanos(stored.flipNanos())
-        .setRequestId(stored.requestId())
+        .setRule(firing.stop().rule())
+        .setSegment(firing.stop().segment())
+        .setBad(firing.stop().bad())
+        .setDispatched(firing.stop().dispatched())
+        .setBoundary(firing.stop().boundary())
+        .setTime(timestamp(firing.millis()))
+        .setFlipNanos(firing.flipNanos())
+        .setRequestId(live == null || live.flip() == null ? "" : live.flip().requestId())
         .setAssignedAfterFlip(live == null ? 0 : live.assignedAfterFlip())
         .build();
   }
@@ -178,8 +178,8 @@ final class RolloutMessages {
         .setP90(histogram.getValueAtPercentile(90) / unit)
         .setP99(histogram.getValueAtPercentile(99) / unit)
         .setMax(histogram.getMaxValue() / unit);
-    double low = Math.max(1, histogram.getValueAtPercentile(1));
-    double high = Math.max(low * 1.0001, histogram.getMaxValue());
+    double low = (double) Math.max(1, histogram.getValueAtPercentile(1));
+    double high = Math.max(low * 1.0001, (double) histogram.getMaxValue());
     double ratio = Math.pow(high / low, 1.0 / BARS);
     long before = 0;
     for (int bar = 1; bar <= BARS; bar++) {

@@ -82,7 +82,7 @@ final class AnswerComparison {
     }
 
     private static double unsigned(long value) {
-      return value >= 0 ? value : (value >>> 1) * 2.0;
+      return value >= 0 ? (double) value : (value >>> 1) * 2.0;
     }
   }
 }

@@ -198,7 +198,7 @@ final class CandidateAttempt {
     int segment = assignment.segment();
     switch (reason) {
       case FAILED, MALFORMED, LATE, UNAVAILABLE -> {
-        rollout.breaker().onError(candidateNanos, TimeUnit.NANOSECONDS, FAILED_ATTEMPT);
+        rollout.breaker().onError(candidateNanos, TimeUnit.NANOSECONDS, failedAttempt());
         rollout.observe(
             new Observation.Failed(epoch, segment, Variant.CANDIDATE, false, candidateNanos), request.id());
       }
@@ -208,13 +208,14 @@ final class CandidateAttempt {
     rollout.observe(new Observation.FellBack(epoch, segment, reason), request.id());
   }
 
+  /// What the breaker is told; it only counts.
+  private static InferenceFailure failedAttempt() {
+    return new InferenceFailure(InferenceFailure.Kind.EXECUTION_FAILED, "the candidate did not answer");
+  }
+
   private void releaseBreaker(FallbackReason reason) {
     if (reason != FallbackReason.CIRCUIT_OPEN) {
       rollout.breaker().releasePermission();
     }
   }
-
-  /// What the breaker is told; it only counts. One for all, without a stack trace.
-  private static final Exception FAILED_ATTEMPT =
-      new InferenceFailure(InferenceFailure.Kind.EXECUTION_FAILED, "the candidate did not answer");
 }

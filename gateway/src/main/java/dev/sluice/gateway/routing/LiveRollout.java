@@ -72,6 +72,8 @@ public final class LiveRollout implements AutoCloseable {
   /// When a flip was seen to be complete, by `System.nanoTime`; [Long#MAX_VALUE] before.
   private volatile long flippedNanos = Long.MAX_VALUE;
 
+  private volatile @Nullable Flip flip;
+
   public LiveRollout(
       RolloutNote note,
       long salt,
@@ -165,7 +167,8 @@ public final class LiveRollout implements AutoCloseable {
     if (trip != null && ledger.flip(trip)) {
       long done = System.nanoTime();
       flippedNanos = done;
-      flipListener.flipped(this, new Flip(trip, done - seenNanos, requestId));
+      flip = new Flip(trip, done - seenNanos, requestId);
+      flipListener.flipped(this, flip);
     }
     recorders.get(observation.segment()).record(observation);
     meters.record(observation);
@@ -186,6 +189,11 @@ public final class LiveRollout implements AutoCloseable {
     if (request.startedNanos() - flippedNanos > 0 && flippedNanos != Long.MAX_VALUE) {
       assignedAfterFlip.increment();
     }
+  }
+
+  /// The flip by a stop rule, null if this process has seen none.
+  public @Nullable Flip flip() {
+    return flip;
   }
 
   public long assignedAfterFlip() {

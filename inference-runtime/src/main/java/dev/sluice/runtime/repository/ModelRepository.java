@@ -133,7 +133,7 @@ public final class ModelRepository implements AutoCloseable {
       VersionStatus draining = new VersionStatus(model, version, State.UNLOADING, "waits for the calls in flight");
       publish(model, entry(model).without(version).with(draining));
       ready.retire();
-      var unused = ready.closed().whenComplete((done, failure) -> noteUnloaded(draining, failure));
+      var _ = ready.closed().whenComplete((_, failure) -> noteUnloaded(draining, failure));
     } finally {
       changes.unlock();
     }
@@ -143,6 +143,11 @@ public final class ModelRepository implements AutoCloseable {
   public @Nullable Model find(String name) {
     Entry entry = entries.get(name);
     return entry == null ? null : entry.model;
+  }
+
+  /// Every model that was seen; a snapshot.
+  public List<Model> models() {
+    return entries.values().stream().map(Entry::model).toList();
   }
 
   /// Whether the model was seen, even if nothing of it is ready.

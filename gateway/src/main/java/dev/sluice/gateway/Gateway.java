@@ -1,0 +1,286 @@
+package dev.sluice.gateway;
+
+import dev.sluice.gateway.config.GatewayConfig;
+import dev.sluice.gateway.control.ControlFailure;
+import dev.sluice.gateway.control.ModelService;
+import dev.sluice.gateway.control.RolloutController;
+import dev.sluice.gateway.control.RolloutService;
+import dev.sluice.gateway.inference.InferenceService;
+import dev.sluice.gateway.metrics.GatewayMetrics;
+import dev.sluice.gateway.metrics.MetricsServer;
+import dev.sluice.gateway.routing.InferenceRouter;
+import dev.sluice.gateway.routing.Lanes;
+import dev.sluice.gateway.routing.Routes;
+import dev.sluice.gateway.store.LedgerFiles;
+import dev.sluice.gateway.store.ServingMarkers;
+import dev.sluice.gateway.store.ShutdownMarker;
+import dev.sluice.gateway.store.SqliteStore;
+import dev.sluice.gateway.store.StoreLockedException;
+import dev.sluice.gateway.store.StoreUnreadableException;
+import dev.sluice.proto.inference.GRPCInferenceServiceGrpc;
+import dev.sluice.runtime.model.ModelRuntime;
+import dev.sluice.runtime.onnx.OnnxRuntime;
+import dev.sluice.runtime.repository.ModelRepository;
+import io.grpc.Server;
+import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
+import io.grpc.netty.shaded.io.grpc.netty.NettyServerBuilder;
+import io.grpc.protobuf.services.HealthStatusManager;
+import io.grpc.protobuf.services.ProtoReflectionServiceV1;
+import java.io.IOException;
+import java.net.InetSocketAddress;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Clock;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/// One running gateway, and the one place where its parts are put together.
+public final class Gateway implements AutoCloseable {
+
+  private static final Logger log = LoggerFactory.getLogger(Gateway.class);
+
+  /// Behind TLS or not, a caller's metadata is small; what is larger is refused before it is read.
+  private static final int METADATA_BYTES_MAX = 16 << 10;
+
+  private static final int RESETS_MAX = 200;
+  private static final int RESETS_WINDOW_SECONDS = 30;
+
+  private final GatewayConfig config;
+  private final Deque<AutoCloseable> opened = new ArrayDeque<>();
+  private final HealthStatusManager health = new HealthStatusManager();
+  private final ModelRepository repository;
+  private final GatewayMetrics metrics;
+  private final Routes routes;
+  private final @Nullable RolloutController controller;
+  private final Server inferenceServer;
+  private final Server controlServer;
+  private final MetricsServer metricsServer;
+  private volatile boolean ready;
+
+  /// Starts a gateway that runs ONNX models.
+  public static Gateway start(GatewayConfig config) throws StartFailure {
+    return start(config, new OnnxRuntime(), Clock.systemUTC());
+  }
+
+  /// Starts a gateway; when this returns it answers. What was opened before a failure is closed again.
+  public static Gateway start(GatewayConfig config, ModelRuntime runtime, Clock clock) throws StartFailure {
+    return new Gateway(config, runtime, clock);
+  }
+
+  private Gateway(GatewayConfig config, ModelRuntime runtime, Clock clock) throws StartFailure {
+    this.config = config;
+    try {
+      this.metrics = opened(new GatewayMetrics());
+      this.repository = opened(openRepository(config.modelRepository(), runtime));
+      Lanes lanes = opened(new Lanes(Runtime.getRuntime().availableProcessors()));
+      this.routes = new Routes(repository, metrics);
+      metrics.bind(lanes, repository);
+      repository.loadAll();
+
+      ServingMarkers markers = new ServingMarkers(config.dataDirectory().resolve("serving"));
+      String whyNoControl = "";
+      RolloutController opening = null;
+      try {
+        Files.createDirectories(config.dataDirectory());
+        SqliteStore store = opened(SqliteStore.open(config.dataDirectory().resolve("sluice.db")));
+        ShutdownMarker shutdown = opened(new ShutdownMarker(config.dataDirectory().resolve("clean-shutdown")));
+        LedgerFiles ledgers = opened(new LedgerFiles(config.dataDirectory().resolve("ledgers")));
+        boolean lastMomentLost = store.machineRestarted() && !shutdown.wasClean();
+        opening =
+            opened(
+                new RolloutController(
+                    store, ledgers, markers, repository, routes, lanes, metrics, clock, lastMomentLost));
+        opening.start();
+      } catch (StoreUnreadableException | ControlFailure e) {
+        // Not an outage: every model is served by the version that its last rollout trusted, and no candidate sees a request.
+        opening = null;
+        whyNoControl = "control state in %s: %s".formatted(config.dataDirectory(), e.getMessage());
+        log.error("serving baselines only, without rollouts: {}", whyNoControl);
+        markers.read().forEach(routes::serve);
+      }
+      this.controller = opening;
+      metrics.storeReadable(controller != null);
+
+      this.inferenceServer = opened(inferenceServer(lanes));
+      this.controlServer = opened(controlServer(whyNoControl));
+      this.metricsServer = opened(metricsServer());
+    } catch (StoreLockedException e) {
+      closeOpened();
+      throw new StartFailure(String.valueOf(e.getMessage()));
+    } catch (IOException e) {
+      closeOpened();
+      throw new StartFailure("data-dir: %s: %s".formatted(config.dataDirectory(), e));
+    } catch (StartFailure | RuntimeException e) {
+      closeOpened();
+      throw e;
+    }
+    ready = true;
+    health.setStatus(HealthStatusManager.SERVICE_NAME_ALL_SERVICES, ServingStatus.SERVING);
+    health.setStatus(GRPCInferenceServiceGrpc.SERVICE_NAME, ServingStatus.SERVING);
+  }
+
+  // --- parts ----------------------------------------------------------------------------------------------------------
+
+  private static ModelRepository openRepository(Path root, ModelRuntime runtime) throws StartFailure {
+    try {
+      return ModelRepository.open(root, runtime);
+    } catch (IOException e) {
+      throw new StartFailure("model-repository: '%s' is not a directory that can be read".formatted(root));
+    }
+  }
+
+  /// On the event loops themselves: a hop to an executor would cost more than a small model does.
+  private Server inferenceServer(Lanes lanes) throws StartFailure {
+    InferenceService service =
+        new InferenceService(routes, new InferenceRouter(routes, lanes), repository, () -> ready, version());
+    return listen(
+        "grpc-port",
+        NettyServerBuilder.forAddress(address(config.host(), config.grpcPort()))
+            .directExecutor()
+            .maxInboundMessageSize(config.messageBytesMax())
+            .maxInboundMetadataSize(METADATA_BYTES_MAX)
+            .maxRstFramesPerWindow(RESETS_MAX, RESETS_WINDOW_SECONDS)
+            .permitKeepAliveTime(10, TimeUnit.SECONDS)
+            .permitKeepAliveWithoutCalls(true)
+            .addService(service.definition())
+            .addService(health.getHealthService())
+            .addService(ProtoReflectionServiceV1.newInstance())
+            .addService(reflectionV1Alpha())
+            .build(),
+        config.host(),
+        config.grpcPort());
+  }
+
+  private Server controlServer(String whyNoControl) throws StartFailure {
+    ScheduledExecutorService timer =
+        opened(
+            Executors.newScheduledThreadPool(
+                1, task -> Thread.ofPlatform().daemon().name("sluice-watch").unstarted(task)));
+    return listen(
+        "control-port",
+        NettyServerBuilder.forAddress(address(config.controlHost(), config.controlPort()))
+            .executor(opened(Executors.newVirtualThreadPerTaskExecutor()))
+            .addService(new RolloutService(controller, whyNoControl, timer))
+            .addService(new ModelService(repository, routes))
+            .addService(health.getHealthService())
+            .addService(ProtoReflectionServiceV1.newInstance())
+            .addService(reflectionV1Alpha())
+            .build(),
+        config.controlHost(),
+        config.controlPort());
+  }
+
+  /// The tools that people have (grpcurl, Postman, Debian's grpc_cli) still ask for the older name.
+  @SuppressWarnings("deprecation")
+  private static io.grpc.BindableService reflectionV1Alpha() {
+    return io.grpc.protobuf.services.ProtoReflectionService.newInstance();
+  }
+
+  private MetricsServer metricsServer() throws StartFailure {
+    try {
+      return new MetricsServer(address(config.host(), config.metricsPort()), metrics::scrape, () -> ready);
+    } catch (IOException e) {
+      throw inUse("metrics-port", config.host(), config.metricsPort(), e);
+    }
+  }
+
+  private static Server listen(String setting, Server server, String host, int port) throws StartFailure {
+    try {
+      return server.start();
+    } catch (IOException e) {
+      throw inUse(setting, host, port, e);
+    }
+  }
+
+  private static StartFailure inUse(String setting, String host, int port, IOException e) {
+    Throwable cause = e.getCause() == null ? e : e.getCause();
+    return new StartFailure("%s: cannot listen on %s:%d: %s".formatted(setting, host, port, cause.getMessage()));
+  }
+
+  private static InetSocketAddress address(String host, int port) throws StartFailure {
+    InetSocketAddress address = new InetSocketAddress(host, port);
+    if (address.isUnresolved()) {
+      throw new StartFailure("host: '%s' is not an address of this machine".formatted(host));
+    }
+    return address;
+  }
+
+  /// The version that the build wrote into the jar's manifest.
+  public static String version() {
+    String version = Gateway.class.getPackage().getImplementationVersion();
+    return version == null ? "unpackaged" : version;
+  }
+
+  // --- what is running ------------------------------------------------------------------------------------------------
+
+  public int grpcPort() {
+    return inferenceServer.getPort();
+  }
+
+  public int metricsPort() {
+    return metricsServer.port();
+  }
+
+  public int controlPort() {
+    return controlServer.getPort();
+  }
+
+  public ModelRepository repository() {
+    return repository;
+  }
+
+  public Routes routes() {
+    return routes;
+  }
+
+  public GatewayMetrics metrics() {
+    return metrics;
+  }
+
+  // --- the end --------------------------------------------------------------------------------------------------------
+
+  /// Not ready any more, no new calls, calls in flight finish, everything is closed in the reverse order of opening.
+  @Override
+  public void close() {
+    ready = false;
+    health.enterTerminalState();
+    inferenceServer.shutdown();
+    try {
+      if (!inferenceServer.awaitTermination(config.drain().toMillis(), TimeUnit.MILLISECONDS)) {
+        log.warn("calls were still in flight after {}; they are cut off", config.drain());
+      }
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
+    closeOpened();
+  }
+
+  private <T> T opened(T part) {
+    switch (part) {
+      case Server server -> opened.push(() -> server.shutdownNow().awaitTermination(5, TimeUnit.SECONDS));
+      // Not close(): it would wait for watchers that never end by themselves.
+      case java.util.concurrent.ExecutorService executor -> opened.push(executor::shutdownNow);
+      case AutoCloseable closeable -> opened.push(closeable);
+      default -> throw new IllegalArgumentException(part + " cannot be closed");
+    }
+    return part;
+  }
+
+  private void closeOpened() {
+    while (!opened.isEmpty()) {
+      try {
+        opened.pop().close();
+      } catch (InterruptedException e) {
+        Thread.currentThread().interrupt();
+      } catch (Exception e) {
+        log.error("a part of the gateway did not close", e);
+      }
+    }
+  }
+}
