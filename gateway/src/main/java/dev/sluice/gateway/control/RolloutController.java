@@ -30,6 +30,8 @@ import dev.sluice.router.rollout.RolloutState;
 import dev.sluice.router.rollout.Stage;
 import dev.sluice.router.stop.ArmedRules;
 import dev.sluice.router.stop.Stop;
+import dev.sluice.runtime.model.ModelLoadException;
+import dev.sluice.runtime.repository.Model;
 import dev.sluice.runtime.repository.ModelRepository;
 import java.security.SecureRandom;
 import java.time.Clock;
@@ -373,7 +375,7 @@ public final class RolloutController implements AutoCloseable {
   public void start() throws ControlFailure {
     onWriter(
         () -> {
-          store.servingVersions().forEach(routes::serve);
+          store.servingVersions().forEach(this::serve);
           for (StoredRollout stored : store.rollouts()) {
             restore(stored);
           }
@@ -381,6 +383,19 @@ public final class RolloutController implements AutoCloseable {
           return null;
         });
     var _ = writer.scheduleWithFixedDelay(this::reviewSafely, REVIEW_MILLIS, REVIEW_MILLIS, TimeUnit.MILLISECONDS);
+  }
+
+  /// A version that a rollout made the default is served whatever the model's version policy names.
+  private void serve(String model, long version) {
+    routes.serve(model, version);
+    Model found = repository.find(model);
+    if (found != null && found.version(version) == null) {
+      try {
+        repository.load(model, version);
+      } catch (ModelLoadException e) {
+        log.error("model '{}' has no default: its version {} does not load: {}", model, version, e.getMessage());
+      }
+    }
   }
 
   private void reviewSafely() {

@@ -48,6 +48,7 @@ final class RolloutMessages {
             .setRevision(stored.revision())
             .setReason(stored.reason())
             .setWaitingFor(view.waitingFor())
+            .setCooledDown(stored.state().stage() instanceof Stage.Promoted)
             .setCreateTime(timestamp(stored.createdMillis()))
             .setUpdateTime(timestamp(stored.updatedMillis()))
             .setNote(stored.noteYaml())

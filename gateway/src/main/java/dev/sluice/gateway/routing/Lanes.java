@@ -46,7 +46,8 @@ public final class Lanes implements AutoCloseable {
   }
 
   static boolean runsInline(ModelVersion version) {
-    return version.typicalRunNanos() < INLINE_NANOS_MAX;
+    long typical = version.typicalRunNanos();
+    return typical > 0 && typical < INLINE_NANOS_MAX; // 0: never run yet, so nothing is known
   }
 
   /// @throws RejectedExecutionException when as many requests wait as may
