@@ -24,9 +24,9 @@ import org.snakeyaml.engine.v2.nodes.Tag;
 
 /// One place in a note: reads what stands there, or writes down a problem and goes on.
 ///
-/// So that one reading finds every problem, a read that fails answers with a stand-in (an empty text, a zero). No stand-in is
-/// ever used: [#make] builds a value only where there is no problem at or below its place. A cursor may also point at a field
-/// that is missing and has been reported as such; it reads as stand-ins and reports nothing more.
+/// So that one reading finds every problem, a read that fails answers with a stand-in (an empty text, a zero). No
+/// stand-in is ever used: [#make] builds a value only where there is no problem at or below its place. A cursor may
+/// also point at a field that is missing and has been reported as such; it reads as stand-ins and reports nothing more.
 final class Cursor {
 
   private static final Pattern PERCENT = Pattern.compile("(\\d{1,9}(?:\\.\\d{1,9})?)%");
@@ -54,7 +54,7 @@ final class Cursor {
     return new Cursor(node, node.getStartMark(), "", problems);
   }
 
-  // --- problems -------------------------------------------------------------------------------------------------------
+  // --- problems ------------------------------------------------------------------------------------------------------
 
   void problem(String message) {
     problem(mark, path, message);
@@ -73,7 +73,8 @@ final class Cursor {
         .anyMatch(p -> path.isEmpty() || p.equals(path) || p.startsWith(path + ".") || p.startsWith(path + "["));
   }
 
-  /// Builds the value of this place if nothing is wrong with it; a refusal by the value itself is a problem of this place.
+  /// Builds the value of this place if nothing is wrong with it; a refusal by the value itself is a problem of this
+  /// place.
   <T> Optional<T> make(Supplier<T> maker) {
     if (hasProblems()) {
       return Optional.empty();
@@ -111,7 +112,7 @@ final class Cursor {
     return text.length() <= SHOWN_MAX ? text : text.substring(0, SHOWN_MAX) + "...";
   }
 
-  // --- structure ------------------------------------------------------------------------------------------------------
+  // --- structure -----------------------------------------------------------------------------------------------------
 
   /// The fields of a mapping that may have these fields and no others.
   Fields fields(List<String> known) {
@@ -236,7 +237,9 @@ final class Cursor {
 
     /// The fields of a mapping within this one; none of them if it is left out.
     Fields section(String name, List<String> known) {
-      return optional(name).map(section -> section.fields(known)).orElseGet(() -> new Fields(at.absent(name), Map.of()));
+      return optional(name)
+          .map(section -> section.fields(known))
+          .orElseGet(() -> new Fields(at.absent(name), Map.of()));
     }
   }
 
@@ -244,7 +247,7 @@ final class Cursor {
     return new Cursor(null, mark, below(name), problems);
   }
 
-  // --- scalars --------------------------------------------------------------------------------------------------------
+  // --- scalars -------------------------------------------------------------------------------------------------------
 
   boolean isScalar() {
     return node instanceof ScalarNode;

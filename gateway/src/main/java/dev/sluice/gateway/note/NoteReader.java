@@ -42,9 +42,9 @@ import org.snakeyaml.engine.v2.nodes.Node;
 
 /// Reads a rollout note, and finds all of its problems in one reading.
 ///
-/// Each method below reads one section and looks like it. Nothing is guessed: an unknown field, a number without its unit or
-/// a key given twice is a problem. Limits that belong to a value (how many rules, which alpha) are the router's, asked for by
-/// building the value; checks across sections stand at the end.
+/// Each method below reads one section and looks like it. Nothing is guessed: an unknown field, a number without its
+/// unit or a key given twice is a problem. Limits that belong to a value (how many rules, which alpha) are the
+/// router's, asked for by building the value; checks across sections stand at the end.
 public final class NoteReader {
 
   /// What a rollout may be called: its name is also a file name and a metric label.
@@ -93,12 +93,12 @@ public final class NoteReader {
     }
   }
 
-  // --- YAML -----------------------------------------------------------------------------------------------------------
+  // --- YAML ----------------------------------------------------------------------------------------------------------
 
   private static Optional<Node> compose(String yaml, List<NoteProblem> problems) {
     if (yaml.length() > LENGTH_MAX) {
-      problems.add(
-          new NoteProblem(1, 1, "", "the note has %d characters, at most %d allowed".formatted(yaml.length(), LENGTH_MAX)));
+      String tooLong = "the note has %d characters, at most %d allowed".formatted(yaml.length(), LENGTH_MAX);
+      problems.add(problem(Optional.empty(), tooLong));
       return Optional.empty();
     }
     LoadSettings settings = LoadSettings.builder().setLabel("note").setCodePointLimit(LENGTH_MAX).build();
@@ -110,7 +110,7 @@ public final class NoteReader {
       }
       Optional<Node> root = new Compose(settings).composeString(yaml);
       if (root.isEmpty()) {
-        problems.add(new NoteProblem(1, 1, "", "the note is empty"));
+        problems.add(problem(Optional.empty(), "the note is empty"));
       }
       return root;
     } catch (MarkedYamlEngineException broken) {
@@ -130,7 +130,8 @@ public final class NoteReader {
         return;
       }
       if (event instanceof NodeEvent node && node.getAnchor().isPresent()) {
-        problems.add(problem(event.getStartMark(), "anchors and aliases are not allowed: a note says everything in its place"));
+        String tooClever = "anchors and aliases are not allowed: a note says everything in its place";
+        problems.add(problem(event.getStartMark(), tooClever));
       }
     }
   }
@@ -139,7 +140,7 @@ public final class NoteReader {
     return new NoteProblem(mark.map(Mark::getLine).orElse(0) + 1, mark.map(Mark::getColumn).orElse(0) + 1, "", message);
   }
 
-  // --- sections -------------------------------------------------------------------------------------------------------
+  // --- sections ------------------------------------------------------------------------------------------------------
 
   private static Optional<RolloutNote> note(Cursor root) {
     Fields note = root.fields(NOTE);
@@ -299,7 +300,7 @@ public final class NoteReader {
     at.each(0, text -> Optional.of(text.text()));
   }
 
-  // --- across sections ------------------------------------------------------------------------------------------------
+  // --- across sections -----------------------------------------------------------------------------------------------
 
   private static void checkVersions(long baseline, long candidate, Cursor at) {
     if (baseline == candidate && !at.hasProblems()) {

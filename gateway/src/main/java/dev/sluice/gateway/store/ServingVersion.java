@@ -1,0 +1,4 @@
+package dev.sluice.gateway.store;
+
+/// The version that a model's unversioned calls reach.
+public record ServingVersion(String model, long version) {}
