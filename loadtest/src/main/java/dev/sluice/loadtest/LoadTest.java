@@ -63,6 +63,7 @@ public final class LoadTest {
   /// Tells of the progress until all calls have ended or should have.
   private void watch(LoadRun run, Window window) throws InterruptedException {
     long lastNanos = window.startNanos();
+    long tickNanos = lastNanos + TICK.toNanos();
     long cutNanos = window.endNanos() + plan.deadline().plus(CUT_AFTER).toNanos();
     boolean stopping = false;
     while (!run.awaitEnd(Duration.ofMillis(50))) {
@@ -77,9 +78,11 @@ public final class LoadTest {
         run.awaitEnd(CUT_AFTER);
         return;
       }
-      if (now - lastNanos >= TICK.toNanos()) {
+      if (now - tickNanos >= 0) {
         listener.progressed(progress(run.interval(), window, now, now - lastNanos));
         lastNanos = now;
+        // From tick to tick, so that the ticks do not drift through the seconds.
+        tickNanos += TICK.toNanos();
       }
     }
   }

@@ -63,6 +63,9 @@ public final class LoadTestCommand implements Callable<Integer> {
   private static final int EXIT_MODEL_NOT_FOUND = 3;
   private static final int EXIT_UNREACHABLE = 7;
 
+  /// Back to the start of the line, and erase it.
+  private static final String CLEAR_LINE = "\r\033[K";
+
   private static final int BATCH_MAX = 65_536;
 
   enum ArrivalKind { constant, poisson }
@@ -250,6 +253,7 @@ public final class LoadTestCommand implements Callable<Integer> {
     Runtime.getRuntime().addShutdownHook(hook);
     try {
       LoadReport report = test.run();
+      clearProgress();
       PrintWriter out = spec.commandLine().getOut();
       out.println(output == OutputKind.json ? report.toJson() : TableReport.of(report, System.out.charset()));
       out.flush();
@@ -280,10 +284,17 @@ public final class LoadTestCommand implements Callable<Integer> {
           : String.format(Locale.ROOT, "%4d s  %.0f/s, p99 %.0f µs, answered %d, failed %d, not sent %d, in flight %d",
               progress.elapsed().toSeconds(), progress.endedPerSecond(), progress.latencyP99Micros(), progress.answered(),
               progress.failed(), progress.notSent(), progress.inFlight());
-      // A terminal shows one line that changes: back to its start, and clear what the last one left.
-      err.print(terminal ? "\r" + line + "\033[K" : line + System.lineSeparator());
+      // A terminal shows one line that changes.
+      err.print(terminal ? CLEAR_LINE + line : line + System.lineSeparator());
       err.flush();
     };
+  }
+
+  private void clearProgress() {
+    if (onTerminal()) {
+      spec.commandLine().getErr().print(CLEAR_LINE);
+      spec.commandLine().getErr().flush();
+    }
   }
 
   @SuppressWarnings("SystemConsoleNull") // Java 25's own console is null again when there is no terminal.

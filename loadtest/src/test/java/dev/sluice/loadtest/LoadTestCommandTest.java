@@ -145,9 +145,10 @@ class LoadTestCommandTest {
 
   private int load(String arguments) {
     String withTarget = arguments.contains("--target") ? arguments : "--target " + server.target() + " " + arguments;
+    String patient = arguments.contains("--deadline") ? withTarget : withTarget + " --deadline 10s";
     return new CommandLine(new LoadTestCommand())
         .setOut(new PrintWriter(out, true))
         .setErr(new PrintWriter(err, true))
-        .execute(withTarget.split(" +"));
+        .execute(patient.split(" +"));
   }
 }

@@ -10,6 +10,7 @@ import org.jspecify.annotations.Nullable;
 import tools.jackson.core.JacksonException;
 import tools.jackson.core.JsonParser;
 import tools.jackson.core.JsonToken;
+import tools.jackson.core.ObjectReadContext;
 import tools.jackson.core.TokenStreamLocation;
 import tools.jackson.core.json.JsonFactory;
 
@@ -34,7 +35,7 @@ final class PayloadFile {
     if (!Files.isReadable(file) || Files.isDirectory(file)) {
       throw new InvalidTrafficException("payload file %s: cannot be read; expected a JSON file".formatted(file));
     }
-    try (JsonParser json = JsonFactory.builder().build().createParser(tools.jackson.core.ObjectReadContext.empty(), file)) {
+    try (JsonParser json = JsonFactory.builder().build().createParser(ObjectReadContext.empty(), file)) {
       json.nextToken();
       expect(json, JsonToken.START_OBJECT, "an object {\"data\": [...]}");
       boolean found = false;
