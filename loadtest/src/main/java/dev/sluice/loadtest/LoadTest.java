@@ -14,7 +14,7 @@ import java.time.Duration;
 ///
 /// In an open loop latency counts from the moment a request was *planned* to be sent. A client that waits for a stalled
 /// server before it sends the next request leaves out exactly the requests that would have suffered ("coordinated
-/// omission"); here they are sent or, where that is impossible, counted, and the generator's own delay is reported beside.
+/// omission"); here they are sent or, where that is impossible, counted, and the generator's own delay is reported too.
 public final class LoadTest {
   private static final Duration TICK = Duration.ofSeconds(1);
 

@@ -23,15 +23,15 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
 
-/// The cheapest server that speaks the protocol: it answers every inference with the same ready bytes. Started by hand, in
-/// a process and on a core of its own, to measure what the generator itself costs; `body` is one request framed for h2load.
+/// The cheapest server that speaks the protocol: it answers every inference with the same ready bytes. Started by hand,
+/// in a process and on a core of its own, to measure what the generator itself costs.
 public final class EchoServer {
   private static final ModelMetadataResponse MODEL =
       OipServer.model("echo", OipServer.input("x", "FP32", -1, 32));
 
   private EchoServer() {}
 
-  /// Arguments: port and the file to write the framed request to.
+  /// Arguments: a port, and a file to write one request to, framed as h2load sends it.
   public static void main(String[] arguments) throws IOException, InterruptedException {
     byte[] request = RequestForm.of("echo", "", MODEL, 1, Map.of())
         .generate(1).getFirst();
@@ -59,7 +59,8 @@ public final class EchoServer {
               caller.onCompleted();
             }))
         .build();
-    NettyServerBuilder.forAddress(new InetSocketAddress(InetAddress.getLoopbackAddress(), Integer.parseInt(arguments[0])))
+    int port = Integer.parseInt(arguments[0]);
+    NettyServerBuilder.forAddress(new InetSocketAddress(InetAddress.getLoopbackAddress(), port))
         .directExecutor()
         .addService(service)
         .build()

@@ -123,7 +123,8 @@ class LoadTestTest {
       assertThat(report.sent() + report.notSent()).isEqualTo(100);
       assertThat(report.sent()).isBetween(20L, 30L);
       assertThat(report.answered()).isEqualTo(report.sent());
-      assertThat(report.doubts()).anyMatch(doubt -> doubt.contains(report.notSent() + " requests were due and not sent"));
+      assertThat(report.doubts())
+          .anyMatch(doubt -> doubt.contains(report.notSent() + " requests were due and not sent"));
     }
   }
 
@@ -187,7 +188,8 @@ class LoadTestTest {
       tenants.add(String.valueOf(header(headers, "sluice-tenant")));
       return Reply.AT_ONCE;
     };
-    var callers = new Callers(new Keys(5, Keys.Spread.UNIFORM), List.of(SegmentMix.parse("country=DE:1,FR:1,IT:1,ES:1")),
+    var callers = new Callers(
+        new Keys(5, Keys.Spread.UNIFORM), List.of(SegmentMix.parse("country=DE:1,FR:1,IT:1,ES:1")),
         Map.of("sluice-tenant", "blue"), 1);
     try (var server = new OipServer(MODEL, noting)) {
       LoadTestPlan plan = LoadTestPlan.of(server.target(), "m", new Load.ClosedLoop(4), traffic(callers))
@@ -237,7 +239,8 @@ class LoadTestTest {
   void aStoppedRunReportsWhatWasMeasuredSoFar() throws Exception {
     try (var server = new OipServer(MODEL, always(Reply.AT_ONCE))) {
       var test = new LoadTest(
-          openLoop(server, new Arrivals.Poisson(500, 1), 10_000).withDuration(Duration.ofHours(1)), ProgressListener.NONE);
+          openLoop(server, new Arrivals.Poisson(500, 1), 10_000).withDuration(Duration.ofHours(1)),
+          ProgressListener.NONE);
       var report = new CompletableFuture<LoadReport>();
       Thread.ofPlatform().start(() -> {
         try {
