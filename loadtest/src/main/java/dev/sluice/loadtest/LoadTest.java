@@ -14,7 +14,7 @@ import java.time.Duration;
 ///
 /// In an open loop latency counts from the moment a request was *planned* to be sent. A client that waits for a stalled
 /// server before it sends the next request leaves out exactly the requests that would have suffered ("coordinated
-/// omission"); here they are sent or, where that is impossible, counted, and the generator's own delay is reported beside.
+/// omission"); here they are sent or, where that is impossible, counted, and the generator's own delay is reported too.
 public final class LoadTest {
   private static final Duration TICK = Duration.ofSeconds(1);
 
@@ -63,6 +63,7 @@ public final class LoadTest {
   /// Tells of the progress until all calls have ended or should have.
   private void watch(LoadRun run, Window window) throws InterruptedException {
     long lastNanos = window.startNanos();
+    long tickNanos = lastNanos + TICK.toNanos();
     long cutNanos = window.endNanos() + plan.deadline().plus(CUT_AFTER).toNanos();
     boolean stopping = false;
     while (!run.awaitEnd(Duration.ofMillis(50))) {
@@ -77,9 +78,11 @@ public final class LoadTest {
         run.awaitEnd(CUT_AFTER);
         return;
       }
-      if (now - lastNanos >= TICK.toNanos()) {
+      if (now - tickNanos >= 0) {
         listener.progressed(progress(run.interval(), window, now, now - lastNanos));
         lastNanos = now;
+        // From tick to tick, so that the ticks do not drift through the seconds.
+        tickNanos += TICK.toNanos();
       }
     }
   }

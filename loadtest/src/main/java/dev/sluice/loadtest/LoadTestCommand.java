@@ -34,7 +34,7 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
 import picocli.CommandLine.TypeConversionException;
 
-/// `sluice loadtest`: puts load on a model of any Open Inference Protocol server and reports what callers would have felt.
+/// `sluice loadtest`: puts load on a model of any Open Inference Protocol server and reports what callers would feel.
 ///
 /// Exit codes: 0 measured, 1 no request was answered, 2 the command line or the payloads are wrong, 3 the model is not
 /// there, 7 the target cannot be reached.
@@ -44,9 +44,9 @@ import picocli.CommandLine.TypeConversionException;
     header = "Put load on a model of any Open Inference Protocol (v2, gRPC) server and report latencies.",
     description = {
       "",
-      "An open loop (--rate) sends on schedule whatever the server does, as independent callers do, and measures from the"
-          + " planned send time. A closed loop (--concurrency) waits for answers: it finds the highest throughput, and hides"
-          + " stalls."
+      "An open loop (--rate) sends on schedule whatever the server does, as independent callers do, and measures from"
+          + " the planned send time. A closed loop (--concurrency) waits for answers: it finds the highest throughput,"
+          + " and hides stalls."
     },
     exitCodeListHeading = "%nExit codes:%n",
     exitCodeList = {
@@ -62,6 +62,9 @@ public final class LoadTestCommand implements Callable<Integer> {
   private static final int EXIT_USAGE = 2;
   private static final int EXIT_MODEL_NOT_FOUND = 3;
   private static final int EXIT_UNREACHABLE = 7;
+
+  /// Back to the start of the line, and erase it.
+  private static final String CLEAR_LINE = "\r\033[K";
 
   private static final int BATCH_MAX = 65_536;
 
@@ -96,7 +99,7 @@ public final class LoadTestCommand implements Callable<Integer> {
   private ArrivalKind arrivals = ArrivalKind.poisson;
 
   @Option(names = "--in-flight-max", paramLabel = "n", defaultValue = "10000",
-      description = "Open loop: what is due beyond this many open calls is counted as not sent (default: ${DEFAULT-VALUE}).")
+      description = "Open loop: calls in flight at most; what is due beyond is not sent (default: ${DEFAULT-VALUE}).")
   private int inFlightMax;
 
   @Option(names = "--concurrency", paramLabel = "n", description = "Closed loop: calls in flight.")
@@ -179,7 +182,8 @@ public final class LoadTestCommand implements Callable<Integer> {
           .formatted(rate == null ? "neither --rate nor --concurrency" : "both --rate and --concurrency"));
     }
     if (rate != null && !(rate > 0 && rate <= Arrivals.PER_SECOND_MAX)) {
-      throw new UsageException("--rate %s: expected more than 0 and at most %.0f".formatted(rate, Arrivals.PER_SECOND_MAX));
+      throw new UsageException("--rate %s: expected more than 0 and at most %.0f"
+          .formatted(rate, Arrivals.PER_SECOND_MAX));
     }
     if (concurrency != null) {
       requireWithin("--concurrency", concurrency, LoadTestPlan.IN_FLIGHT_MAX);
@@ -218,7 +222,8 @@ public final class LoadTestCommand implements Callable<Integer> {
     RequestForm form = RequestForm.of(
         model, version, Target.metadata(target, model, version), batch == null ? 1 : batch, shapesByInput);
     List<byte[]> messages = payloads == null ? form.generate(seed) : form.read(payloads);
-    return LoadTestPlan.of(target, "model '%s'%s".formatted(model, version.isEmpty() ? "" : " version " + version), load,
+    return LoadTestPlan.of(target, "model '%s'%s"
+        .formatted(model, version.isEmpty() ? "" : " version " + version), load,
             new ModelTraffic(messages, callers))
         .withConnections(connections)
         .withWarmUp(warmUp)
@@ -250,6 +255,7 @@ public final class LoadTestCommand implements Callable<Integer> {
     Runtime.getRuntime().addShutdownHook(hook);
     try {
       LoadReport report = test.run();
+      clearProgress();
       PrintWriter out = spec.commandLine().getOut();
       out.println(output == OutputKind.json ? report.toJson() : TableReport.of(report, System.out.charset()));
       out.flush();
@@ -278,12 +284,19 @@ public final class LoadTestCommand implements Callable<Integer> {
       String line = progress.warmingUp()
           ? String.format(Locale.ROOT, "%4d s  warming up", progress.elapsed().toSeconds())
           : String.format(Locale.ROOT, "%4d s  %.0f/s, p99 %.0f µs, answered %d, failed %d, not sent %d, in flight %d",
-              progress.elapsed().toSeconds(), progress.endedPerSecond(), progress.latencyP99Micros(), progress.answered(),
-              progress.failed(), progress.notSent(), progress.inFlight());
-      // A terminal shows one line that changes: back to its start, and clear what the last one left.
-      err.print(terminal ? "\r" + line + "\033[K" : line + System.lineSeparator());
+              progress.elapsed().toSeconds(), progress.endedPerSecond(), progress.latencyP99Micros(),
+              progress.answered(), progress.failed(), progress.notSent(), progress.inFlight());
+      // A terminal shows one line that changes.
+      err.print(terminal ? CLEAR_LINE + line : line + System.lineSeparator());
       err.flush();
     };
+  }
+
+  private void clearProgress() {
+    if (onTerminal()) {
+      spec.commandLine().getErr().print(CLEAR_LINE);
+      spec.commandLine().getErr().flush();
+    }
   }
 
   @SuppressWarnings("SystemConsoleNull") // Java 25's own console is null again when there is no terminal.
@@ -333,7 +346,8 @@ public final class LoadTestCommand implements Callable<Integer> {
     public Duration convert(String text) {
       Matcher time = TIME.matcher(text);
       if (!time.matches()) {
-        throw new TypeConversionException("'%s' is not a time: expected a number and ms, s, m or h, as in 30s".formatted(text));
+        throw new TypeConversionException("'%s' is not a time: expected a number and ms, s, m or h, as in 30s"
+            .formatted(text));
       }
       long amount = Long.parseLong(time.group(1));
       return switch (time.group(2)) {

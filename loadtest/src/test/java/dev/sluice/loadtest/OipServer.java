@@ -132,7 +132,8 @@ final class OipServer implements AutoCloseable {
     @Override
     public void modelMetadata(ModelMetadataRequest request, StreamObserver<ModelMetadataResponse> caller) {
       if (!request.getName().equals(model.getName())) {
-        caller.onError(Status.NOT_FOUND.withDescription("unknown model '%s'".formatted(request.getName())).asException());
+        caller.onError(Status.NOT_FOUND.withDescription("unknown model '%s'"
+            .formatted(request.getName())).asException());
         return;
       }
       caller.onNext(model);

@@ -101,7 +101,7 @@ final class Connection implements AutoCloseable {
     call.start(new Call(n, plannedNanos, sentNanos, measured, driver), headers);
     call.sendMessage(message);
     call.halfClose();
-    // Two, although one will come: the transport then looks for the status behind the message without being asked again.
+    // Two, although one will come: the transport then goes on to the status behind the message unasked.
     call.request(2);
   }
 

@@ -12,8 +12,8 @@ import java.util.function.LongSupplier;
 ///
 /// Waiting: a parked thread wakes about 60 µs late (Linux's timer slack), which is added to every latency and shown as
 /// lateness. Spinning through the last 80 µs removes that and costs up to 80 µs of CPU for each request. So the pacer
-/// spins while that is at most a quarter of one core (3,000 requests/s) and there is a core to spare; beyond, it parks and
-/// sends what has become due in small batches.
+/// spins while that is at most a quarter of one core (3,000 requests/s) and there is a core to spare; beyond, it parks
+/// and sends what has become due in small batches.
 final class OpenLoop extends Driver {
   private static final long SPIN_NANOS = 80_000;
   private static final double SPIN_CORE_SHARE_MAX = 0.25;

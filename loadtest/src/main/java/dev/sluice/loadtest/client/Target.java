@@ -25,12 +25,15 @@ public final class Target {
       return stub.withDeadlineAfter(ANSWER_WITHIN)
           .modelMetadata(ModelMetadataRequest.newBuilder().setName(model).setVersion(version).build());
     } catch (StatusRuntimeException e) {
-      String named = version.isEmpty() ? "model '%s'".formatted(model) : "model '%s' version %s".formatted(model, version);
+      String named = "model '%s'%s".formatted(model, version.isEmpty() ? "" : " version " + version);
       throw switch (e.getStatus().getCode()) {
         case NOT_FOUND -> new TargetException(
-            TargetException.Reason.MODEL_NOT_FOUND, "%s is not served at %s: %s".formatted(named, target, said(e.getStatus())));
+            TargetException.Reason.MODEL_NOT_FOUND, "%s is not served at %s: %s"
+                .formatted(named, target, said(e.getStatus())));
         // A server that is there may be unavailable for this model alone.
-        case UNAVAILABLE, DEADLINE_EXCEEDED -> isLive(stub) ? refused(target, named, e.getStatus()) : unreachable(target, e.getStatus());
+        case UNAVAILABLE, DEADLINE_EXCEEDED -> isLive(stub)
+            ? refused(target, named, e.getStatus())
+            : unreachable(target, e.getStatus());
         default -> refused(target, named, e.getStatus());
       };
     } finally {
@@ -52,7 +55,8 @@ public final class Target {
   }
 
   static TargetException unreachable(String target, Status status) {
-    return new TargetException(TargetException.Reason.UNREACHABLE, "%s is unreachable: %s".formatted(target, said(status)));
+    return new TargetException(TargetException.Reason.UNREACHABLE, "%s is unreachable: %s"
+        .formatted(target, said(status)));
   }
 
   private static TargetException refused(String target, String named, Status status) {

@@ -115,10 +115,11 @@ public record LoadReport(
   private static List<String> doubts(Figures figures, @Nullable Percentiles latency, @Nullable Percentiles lateness) {
     var doubts = new ArrayList<String>();
     if (latency != null && lateness != null
-        && (lateness.p50() > LATENESS_SHARE_MAX * latency.p50() || lateness.p99() > LATENESS_SHARE_MAX * latency.p99())) {
+        && (lateness.p50() > LATENESS_SHARE_MAX * latency.p50()
+            || lateness.p99() > LATENESS_SHARE_MAX * latency.p99())) {
       doubts.add(String.format(Locale.ROOT,
-          "the generator itself was late (p50 %.0f µs, p99 %.0f µs), and latency includes that: compare the service time, "
-              + "ask for a lower rate, or give the generator more cores", lateness.p50(), lateness.p99()));
+          "the generator itself was late (p50 %.0f µs, p99 %.0f µs), and latency includes that: compare the service "
+              + "time, ask for a lower rate, or give the generator more cores", lateness.p50(), lateness.p99()));
     }
     if (figures.notSent() > 0) {
       doubts.add("%d requests were due and not sent because too many were in flight: latency knows nothing of them"

@@ -98,7 +98,8 @@ public final class TableReport {
     if (!counts.isEmpty()) {
       text.format("%n");
       text.format("%-9s %s%n", title, counts.entrySet().stream()
-          .map(e -> String.format(Locale.ROOT, "%s %d (%.2f %%)", e.getKey(), e.getValue(), 100.0 * e.getValue() / report.answered()))
+          .map(e -> String.format(Locale.ROOT, "%s %d (%.2f %%)",
+              e.getKey(), e.getValue(), 100.0 * e.getValue() / report.answered()))
           .collect(Collectors.joining(", ")));
     }
   }

@@ -39,7 +39,8 @@ record InputForm(String name, Datatype datatype, List<Long> declared, List<Long>
   /// The shape of generated payloads: nothing may be open.
   List<Long> closedShape() {
     if (wanted.contains(OPEN)) {
-      throw new InvalidTrafficException("input '%s' has shape %s: dimension %d is free; expected its size, as in --shape %s:%s"
+      throw new InvalidTrafficException(
+          "input '%s' has shape %s: dimension %d is free; expected its size, as in --shape %s:%s"
           .formatted(name, declared, wanted.indexOf(OPEN), name, wanted.stream()
               .skip(declared.getFirst() < 0 ? 1 : 0)
               .map(dimension -> dimension < 0 ? "8" : "" + dimension)

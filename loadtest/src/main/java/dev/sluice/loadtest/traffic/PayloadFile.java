@@ -10,12 +10,13 @@ import org.jspecify.annotations.Nullable;
 import tools.jackson.core.JacksonException;
 import tools.jackson.core.JsonParser;
 import tools.jackson.core.JsonToken;
+import tools.jackson.core.ObjectReadContext;
 import tools.jackson.core.TokenStreamLocation;
 import tools.jackson.core.json.JsonFactory;
 
 /// Reads payloads in perf_analyzer's JSON. `{"data": [step, ...]}`, where a step maps every input to its elements
-/// (`[1, 2]`, nested as you like), to `{"content": [1, 2], "shape": [2, 1]}` or to `{"b64": "..."}` (raw bytes). Steps may
-/// be grouped into lists; the groups are joined. Read token by token, so that every complaint has its line and column.
+/// (`[1, 2]`, nested as you like), to `{"content": [1, 2], "shape": [2, 1]}` or to `{"b64": "..."}` (raw bytes). Steps
+/// may be grouped into lists; the groups are joined. Read by tokens, so that every complaint has its line and column.
 final class PayloadFile {
   private static final int STEPS_MAX = 100_000;
   private static final long BYTES_MAX = 1L << 30;
@@ -34,7 +35,7 @@ final class PayloadFile {
     if (!Files.isReadable(file) || Files.isDirectory(file)) {
       throw new InvalidTrafficException("payload file %s: cannot be read; expected a JSON file".formatted(file));
     }
-    try (JsonParser json = JsonFactory.builder().build().createParser(tools.jackson.core.ObjectReadContext.empty(), file)) {
+    try (JsonParser json = JsonFactory.builder().build().createParser(ObjectReadContext.empty(), file)) {
       json.nextToken();
       expect(json, JsonToken.START_OBJECT, "an object {\"data\": [...]}");
       boolean found = false;
@@ -156,7 +157,8 @@ final class PayloadFile {
         return inferred;
       }
       if (!input.admits(shape)) {
-        throw wrong(json, "input '%s': shape %s; the model declares %s".formatted(input.name(), shape, input.declared()));
+        throw wrong(json, "input '%s': shape %s; the model declares %s"
+            .formatted(input.name(), shape, input.declared()));
       }
       long expected = input.elements(shape);
       boolean fits = base64 == null ? expected == elements : width == 0 || expected * width == base64.length;
@@ -172,7 +174,8 @@ final class PayloadFile {
       var dimensions = new ArrayList<Long>();
       while (json.nextToken() != JsonToken.END_ARRAY) {
         if (json.currentToken() != JsonToken.VALUE_NUMBER_INT || json.getBigIntegerValue().signum() < 0) {
-          throw wrong(json, "input '%s': dimension %s; expected an integer of 0 or more".formatted(input.name(), json.getString()));
+          throw wrong(json, "input '%s': dimension %s; expected an integer of 0 or more"
+              .formatted(input.name(), json.getString()));
         }
         dimensions.add(json.getBigIntegerValue().min(BigInteger.valueOf(Long.MAX_VALUE)).longValue());
       }
@@ -180,7 +183,8 @@ final class PayloadFile {
     }
 
     private void readElements(JsonParser json) {
-      expect(json, JsonToken.START_ARRAY, "an array of %s elements for input '%s'".formatted(input.datatype(), input.name()));
+      expect(json, JsonToken.START_ARRAY, "an array of %s elements for input '%s'"
+          .formatted(input.datatype(), input.name()));
       for (int depth = 1; depth > 0;) {
         switch (json.nextToken()) {
           case START_ARRAY -> depth++;
@@ -214,11 +218,13 @@ final class PayloadFile {
         }
       };
       if (!written) {
-        throw wrong(json, "input '%s' (%s): %s; expected %s".formatted(input.name(), datatype, shown(json), expected(datatype)));
+        throw wrong(json, "input '%s' (%s): %s; expected %s"
+            .formatted(input.name(), datatype, shown(json), expected(datatype)));
       }
       elements++;
       if (raw.size() > InputForm.BYTES_MAX) {
-        throw wrong(json, "input '%s' takes more than %d MiB; expected less".formatted(input.name(), InputForm.BYTES_MAX >> 20));
+        throw wrong(json, "input '%s' takes more than %d MiB; expected less"
+            .formatted(input.name(), InputForm.BYTES_MAX >> 20));
       }
     }
 

@@ -15,7 +15,8 @@ public record SegmentMix(String name, List<Share> shares) {
     }
     for (Share share : shares) {
       if (share.value().isEmpty() || !(share.weight() > 0 && share.weight() < Double.POSITIVE_INFINITY)) {
-        throw new InvalidTrafficException("segment '%s': value '%s' has weight %s; expected a value and a weight above 0"
+        throw new InvalidTrafficException(
+            "segment '%s': value '%s' has weight %s; expected a value and a weight above 0"
             .formatted(name, share.value(), share.weight()));
       }
     }

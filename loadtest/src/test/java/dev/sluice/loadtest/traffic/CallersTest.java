@@ -17,7 +17,8 @@ import org.junit.jupiter.params.provider.ValueSource;
 class CallersTest {
   @Test
   void aKeyKeepsItsSegmentInEveryRequest() {
-    var callers = new Callers(new Keys(50, Keys.Spread.UNIFORM), List.of(SegmentMix.parse("country=DE:1,FR:1,IT:1")), Map.of(), 3);
+    var callers = new Callers(
+        new Keys(50, Keys.Spread.UNIFORM), List.of(SegmentMix.parse("country=DE:1,FR:1,IT:1")), Map.of(), 3);
     var countryOf = new HashMap<String, String>();
     for (long n = 0; n < 5_000; n++) {
       Metadata headers = headers(callers, n);

@@ -65,7 +65,8 @@ class RequestFormTest {
       "BYTES  | [\"ab\", \"\", \"é\"]            | 020000006162000000000200 0000c3a9",
   })
   void valuesOfAPayloadFileBecomeLittleEndianBytes(String datatype, String values, String hex) throws Exception {
-    ModelInferRequest request = read("{\"data\": [{\"x\": %s}]}".formatted(values), input("x", datatype, -1)).getFirst();
+    ModelInferRequest request = read("{\"data\": [{\"x\": %s}]}"
+        .formatted(values), input("x", datatype, -1)).getFirst();
     assertThat(HexFormat.of().formatHex(request.getRawInputContents(0).toByteArray())).isEqualTo(hex.replace(" ", ""));
   }
 
@@ -89,22 +90,22 @@ class RequestFormTest {
 
   @ParameterizedTest
   @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
-      "{\"data\": [{\"x\": [1, 300]}]}                                      | line 1, column 21: input 'x' (INT8): 300; expected an integer from -128 to 127",
-      "{\"data\": [{\"x\": [1, \"2\"]}]}                                    | input 'x' (INT8): \"2\"; expected an integer",
-      "{\"data\": [{\"x\": [1, 2.5]}]}                                      | input 'x' (INT8): 2.5; expected an integer",
-      "{\"data\": [{\"x\": [1, 2, 3]}]}                                     | input 'x': 3 elements do not fit shape [-1, 2]",
-      "{\"data\": [{\"x\": {\"content\": [1, 2], \"shape\": [2, 2]}}]}      | input 'x': 2 elements; shape [2, 2] needs 4",
-      "{\"data\": [{\"x\": {\"content\": [1, 2], \"shape\": [2]}}]}         | input 'x': shape [2]; the model declares [-1, 2]",
-      "{\"data\": [{\"x\": {\"content\": [1], \"shape\": [-1, 2]}}]}        | input 'x': dimension -1; expected an integer of 0 or more",
-      "{\"data\": [{\"x\": {\"contents\": [1]}}]}                           | field 'contents' is unknown; expected content, shape or b64",
-      "{\"data\": [{\"x\": 5}]}                                             | 5; expected an array of INT8 elements for input 'x'",
-      "{\"data\": [{\"z\": [1]}]}                                           | input 'z' is unknown; model 'm' has inputs [x]",
-      "{\"data\": [{}]}                                                     | payload 1 gives inputs []; expected 'x' once",
-      "{\"data\": []}                                                       | no payload found",
-      "{}                                                                   | no payload found",
-      "[]                                                                   | an array; expected an object",
-      "{\"data\": [{\"x\": [1, 2}]}                                         | not valid JSON",
-      "{\"data\": [{\"x\": [1, 2                                            | not valid JSON",
+      "{\"data\": [{\"x\": [1, 300]}]} | line 1, column 21: input 'x' (INT8): 300; expected an integer from -128 to 127",
+      "{\"data\": [{\"x\": [1, \"2\"]}]} | input 'x' (INT8): \"2\"; expected an integer",
+      "{\"data\": [{\"x\": [1, 2.5]}]} | input 'x' (INT8): 2.5; expected an integer",
+      "{\"data\": [{\"x\": [1, 2, 3]}]} | input 'x': 3 elements do not fit shape [-1, 2]",
+      "{\"data\": [{\"x\": {\"content\": [1, 2], \"shape\": [2, 2]}}]} | input 'x': 2 elements; shape [2, 2] needs 4",
+      "{\"data\": [{\"x\": {\"content\": [1, 2], \"shape\": [2]}}]} | input 'x': shape [2]; the model declares [-1, 2]",
+      "{\"data\": [{\"x\": {\"content\": [1], \"shape\": [-1, 2]}}]} | input 'x': dimension -1; expected an integer of 0 or more",
+      "{\"data\": [{\"x\": {\"contents\": [1]}}]} | field 'contents' is unknown; expected content, shape or b64",
+      "{\"data\": [{\"x\": 5}]} | 5; expected an array of INT8 elements for input 'x'",
+      "{\"data\": [{\"z\": [1]}]} | input 'z' is unknown; model 'm' has inputs [x]",
+      "{\"data\": [{}]} | payload 1 gives inputs []; expected 'x' once",
+      "{\"data\": []} | no payload found",
+      "{} | no payload found",
+      "[] | an array; expected an object",
+      "{\"data\": [{\"x\": [1, 2}]} | not valid JSON",
+      "{\"data\": [{\"x\": [1, 2 | not valid JSON",
   })
   void aPayloadFileThatCannotBeSentIsRefusedWithPlaceValueAndExpectation(String json, String complaint) {
     assertThatThrownBy(() -> read(json, input("x", "INT8", -1, 2)))
@@ -132,11 +133,13 @@ class RequestFormTest {
   void shapesThatDoNotFitAreRefused() {
     TensorMetadata input = input("x", "FP32", -1, -1, 2);
     assertThatThrownBy(() -> form(1, Map.of(), input).generate(1))
-        .hasMessageContaining("input 'x' has shape [-1, -1, 2]: dimension 1 is free").hasMessageContaining("--shape x:8,2");
+        .hasMessageContaining("input 'x' has shape [-1, -1, 2]: dimension 1 is free")
+        .hasMessageContaining("--shape x:8,2");
     assertThatThrownBy(() -> form(1, Map.of("x", List.of(7L, 3L)), input))
         .hasMessageContaining("shape [7, 3] does not fit input 'x': the model declares [-1, -1, 2]");
     assertThatThrownBy(() -> form(1, Map.of("q", List.of(7L)), input)).hasMessageContaining("shape for input 'q'");
-    assertThatThrownBy(() -> form(1, Map.of("x", List.of(999_999_999_999L, 2L)), input)).hasMessageContaining("256 MiB");
+    assertThatThrownBy(() -> form(1, Map.of("x", List.of(999_999_999_999L, 2L)), input))
+        .hasMessageContaining("256 MiB");
     assertThatThrownBy(() -> form(1, Map.of(), input("x", "FLOAT", 1))).hasMessageContaining("datatype 'FLOAT'");
   }
 
@@ -154,7 +157,8 @@ class RequestFormTest {
   }
 
   private static RequestForm form(int batch, Map<String, List<Long>> shapes, TensorMetadata... inputs) {
-    return RequestForm.of("m", "", ModelMetadataResponse.newBuilder().addAllInputs(List.of(inputs)).build(), batch, shapes);
+    var metadata = ModelMetadataResponse.newBuilder().addAllInputs(List.of(inputs)).build();
+    return RequestForm.of("m", "", metadata, batch, shapes);
   }
 
   private static TensorMetadata input(String name, String datatype, long... shape) {
