@@ -79,7 +79,7 @@ class ModelVersionTest {
   /// Threads take and return leases while one retires: no run on a closed session, exactly one close, no lease lost.
   @Test
   void leasesAndRetirementRaceSafely() throws Exception {
-    int rounds = 2000;
+    int rounds = 300;
     int threads = 3;
     AtomicInteger runs = new AtomicInteger();
     try (ExecutorService pool = Executors.newFixedThreadPool(threads + 1)) {
