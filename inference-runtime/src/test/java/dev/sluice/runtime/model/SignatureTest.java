@@ -32,7 +32,10 @@ class SignatureTest {
     assertDifference(List.of(A), List.of(Y), 0, "input 'b' is missing");
     assertDifference(List.of(A, B, new TensorSpec("c", Datatype.BOOL, Shape.of())), List.of(Y), 0, "input 'c' is new");
     assertDifference(
-        List.of(A, new TensorSpec("b", Datatype.INT32, Shape.of())), List.of(Y), 0, "input 'b' is INT32 instead of INT64");
+        List.of(A, new TensorSpec("b", Datatype.INT32, Shape.of())),
+        List.of(Y),
+        0,
+        "input 'b' is INT32 instead of INT64");
     assertDifference(
         List.of(A, B),
         List.of(new TensorSpec("y", Datatype.FP32, Shape.of(-1, 1))),

@@ -26,7 +26,8 @@ class ModelConfigurationTest {
       new Signature(
           List.of(new TensorSpec("x", Datatype.FP32, Shape.of(-1, 16))),
           List.of(
-              new TensorSpec("y", Datatype.BYTES, Shape.of(-1, -1)), new TensorSpec("z", Datatype.BF16, Shape.of(-1, 2))),
+              new TensorSpec("y", Datatype.BYTES, Shape.of(-1, -1)),
+              new TensorSpec("z", Datatype.BF16, Shape.of(-1, 2))),
           List.of(),
           0);
 
@@ -49,7 +50,10 @@ class ModelConfigurationTest {
             backend: "onnxruntime"
             max_batch_size: 8
             input [ { name: "x", data_type: TYPE_FP32, dims: [ 16 ] } ]
-            output [ { name: "y", data_type: TYPE_STRING, dims: [ 7 ] }, { name: "z", data_type: TYPE_BF16, dims: [ 2 ] } ]
+            output [
+              { name: "y", data_type: TYPE_STRING, dims: [ 7 ] },
+              { name: "z", data_type: TYPE_BF16, dims: [ 2 ] }
+            ]
             """)
         .requireMatch(SIGNATURE);
     assertMismatch(
@@ -95,7 +99,8 @@ class ModelConfigurationTest {
   @Test
   void otherServersAndOtherNamesAreRefused() {
     assertRefused("name: 'n'", "m/config.pbtxt: name is 'n'; expected the folder's, 'm'");
-    assertRefused("platform: 'tensorrt_plan'", "m/config.pbtxt: platform is 'tensorrt_plan'; expected 'onnxruntime_onnx'");
+    assertRefused(
+        "platform: 'tensorrt_plan'", "m/config.pbtxt: platform is 'tensorrt_plan'; expected 'onnxruntime_onnx'");
     assertRefused("backend: 'python'", "m/config.pbtxt: backend is 'python'; expected 'onnxruntime'");
     assertRefused("max_batch_size: -1", "m/config.pbtxt: max_batch_size is -1; expected at least 0");
   }
@@ -103,8 +108,10 @@ class ModelConfigurationTest {
   @Test
   void aSyntaxErrorIsShownWithItsPlace() {
     assertRefused("name: 'm'\ninput [ { name 'x' } ]\n", "m/config.pbtxt, line 2, column 16: Expected \":\".");
-    assertRefused("input { data_type: TYPE_FLOAT }", "m/config.pbtxt, line 1, column 20: Enum type"
-        + " \"inference.DataType\" has no value named \"TYPE_FLOAT\".");
+    assertRefused(
+        "input { data_type: TYPE_FLOAT }",
+        "m/config.pbtxt, line 1, column 20: "
+            + "Enum type \"inference.DataType\" has no value named \"TYPE_FLOAT\".");
   }
 
   @Test

@@ -218,7 +218,8 @@ class ModelRepositoryTest {
     OnnxModels.linear(1, 0, 2).writeTo(inside, "m", 1);
     Files.createSymbolicLink(inside.resolve("linked"), outside.resolve("m"));
     Files.createSymbolicLink(inside.resolve("m/2"), outside.resolve("m/1"));
-    Files.createSymbolicLink(Files.createDirectories(inside.resolve("m/3")).resolve("model.onnx"), outside.resolve("m/1/model.onnx"));
+    Path third = Files.createDirectories(inside.resolve("m/3"));
+    Files.createSymbolicLink(third.resolve("model.onnx"), outside.resolve("m/1/model.onnx"));
     try (ModelRepository repository = ModelRepository.open(inside, new OnnxRuntime())) {
       assertRefused(repository, "nobody", 1, "model 'nobody' is not in the repository");
       assertRefused(repository, "../outside/m", 1, "model '../outside/m' is not in the repository");
@@ -324,7 +325,8 @@ class ModelRepositoryTest {
     return status.reason();
   }
 
-  private static float run(ModelRepository repository, String model, long version, float x) throws ModelExecutionException {
+  private static float run(ModelRepository repository, String model, long version, float x)
+      throws ModelExecutionException {
     return run(Objects.requireNonNull(Objects.requireNonNull(repository.find(model)).version(version)), x);
   }
 
