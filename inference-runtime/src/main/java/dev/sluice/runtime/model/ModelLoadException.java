@@ -3,7 +3,8 @@ package dev.sluice.runtime.model;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
-/// A model version that cannot be served: the message is one sentence that names the file, or the tensor, and the fault.
+/// A model version that cannot be served: the message is one sentence that names the file or the tensor, and the
+/// fault.
 public final class ModelLoadException extends Exception {
   public ModelLoadException(String message) {
     this(message, null);

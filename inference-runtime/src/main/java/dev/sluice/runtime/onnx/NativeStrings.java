@@ -46,15 +46,18 @@ final class NativeStrings {
       TENSOR_HANDLE = tensor.findGetter(OnnxTensorLike.class, "nativeHandle", long.class);
       Class<?> binding = tensor.findClass("ai.onnxruntime.OnnxRuntime");
       long table = (long) tensor.findStaticGetter(binding, "ortApiHandle", long.class).invokeExact();
-      API = MemorySegment.ofAddress(table).reinterpret(ADDRESS.byteSize() * (GET_RESIZED_STRING_TENSOR_ELEMENT_BUFFER + 1));
+      long functions = GET_RESIZED_STRING_TENSOR_ELEMENT_BUFFER + 1;
+      API = MemorySegment.ofAddress(table).reinterpret(functions * ADDRESS.byteSize());
     } catch (Throwable e) {
-      throw new IllegalStateException("this version of ONNX Runtime's Java binding has another inside than expected", e);
+      throw new IllegalStateException(
+          "this version of ONNX Runtime's Java binding is built differently from the one that Sluice knows", e);
     }
     ERROR_MESSAGE = function(GET_ERROR_MESSAGE, FunctionDescriptor.of(ADDRESS, ADDRESS));
     RELEASE = function(RELEASE_STATUS, FunctionDescriptor.ofVoid(ADDRESS));
     DATA_LENGTH = function(GET_STRING_TENSOR_DATA_LENGTH, status(JAVA_LONG, ADDRESS));
     CONTENT = function(GET_STRING_TENSOR_CONTENT, status(JAVA_LONG, ADDRESS, JAVA_LONG, ADDRESS, JAVA_LONG));
-    ELEMENT_BUFFER = function(GET_RESIZED_STRING_TENSOR_ELEMENT_BUFFER, status(JAVA_LONG, JAVA_LONG, JAVA_LONG, ADDRESS));
+    ELEMENT_BUFFER =
+        function(GET_RESIZED_STRING_TENSOR_ELEMENT_BUFFER, status(JAVA_LONG, JAVA_LONG, JAVA_LONG, ADDRESS));
   }
 
   private NativeStrings() {}

@@ -35,14 +35,13 @@ import org.jspecify.annotations.Nullable;
 /// Each file is checked by [OnnxFile] before native code sees it. Custom operator libraries are never loaded.
 public final class OnnxRuntime implements ModelRuntime {
   private static final String MODEL_FILE = "model.onnx";
-  // The binding of ONNX Runtime 1.29 ends the JVM with a segmentation fault when the command line is longer than this.
-  private static final int COMMAND_LINE_BYTES_MAX = 4000;
+  // ONNX Runtime 1.29's binding ends the JVM with a segmentation fault above 3972 to 3981 bytes of command line.
+  private static final int COMMAND_LINE_BYTES_MAX = 3900;
   private static final Path COMMAND_LINE = Path.of("/proc/self/cmdline");
   private static final Pattern UNKNOWN_OPERATOR =
       Pattern.compile(
-          "No Op registered for (\\S+)"
-              + "|Could not find an implementation for ([^(\\s]+)"
-              + "|Fatal error: (\\S+?)\\(-?\\d+\\) is not a registered function/op");
+          "(?:No Op registered for|Could not find an implementation for|Fatal error:(?=.*is not a registered))"
+              + " (?<name>[^(\\s]+)");
 
   private final OrtEnvironment environment;
   private final BufferPool buffers = new BufferPool();
@@ -183,9 +182,8 @@ public final class OnnxRuntime implements ModelRuntime {
     String message = OnnxSession.messageOf(e).replace(file.toString(), label);
     Matcher operator = UNKNOWN_OPERATOR.matcher(message);
     if (operator.find()) {
-      String name = operator.group(1) != null ? operator.group(1)
-          : operator.group(2) != null ? operator.group(2) : operator.group(3);
-      return new ModelLoadException("%s uses the operator '%s', which ONNX Runtime does not know".formatted(label, name), e);
+      return new ModelLoadException(
+          "%s uses the operator '%s', which ONNX Runtime does not know".formatted(label, operator.group("name")), e);
     }
     return new ModelLoadException("%s cannot be loaded: %s".formatted(label, message), e);
   }

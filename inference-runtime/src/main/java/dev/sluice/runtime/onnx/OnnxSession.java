@@ -151,7 +151,8 @@ final class OnnxSession implements Session {
   static String messageOf(OrtException e) {
     String message = e.getMessage() == null ? e.getCode().toString() : e.getMessage();
     int start = message.indexOf("message: ");
-    String text = (start < 0 ? message : message.substring(start + "message: ".length())).strip().replaceAll("\\s+", " ");
+    String fault = start < 0 ? message : message.substring(start + "message: ".length());
+    String text = fault.strip().replaceAll("\\s+", " ");
     return text.length() > MESSAGE_LENGTH_MAX ? text.substring(0, MESSAGE_LENGTH_MAX) + "..." : text;
   }
 }

@@ -83,7 +83,8 @@ final class ModelConfiguration {
 
   private static void requireServable(ModelConfig config, String model, String label) throws ModelLoadException {
     if (!config.getName().isEmpty() && !config.getName().equals(model)) {
-      throw new ModelLoadException("%s: name is '%s'; expected the folder's, '%s'".formatted(label, config.getName(), model));
+      throw new ModelLoadException(
+          "%s: name is '%s'; expected the folder's, '%s'".formatted(label, config.getName(), model));
     }
     if (!config.getPlatform().isEmpty() && !config.getPlatform().equals(Model.PLATFORM)) {
       throw new ModelLoadException(
@@ -122,7 +123,8 @@ final class ModelConfiguration {
       requireBatches("output", signature.outputs());
     }
     for (ModelInput input : config.getInputList()) {
-      requireMatch("input", input.getName(), input.getDataType(), input.getDimsList(), signature.input(input.getName()));
+      requireMatch(
+          "input", input.getName(), input.getDataType(), input.getDimsList(), signature.input(input.getName()));
     }
     for (ModelOutput output : config.getOutputList()) {
       requireMatch(
@@ -157,11 +159,12 @@ final class ModelConfiguration {
       throw mismatch("%s '%s' is %s; the model has %s".formatted(kind, name, dataType, spec.datatype()));
     }
     LongStream declared = dims.stream().mapToLong(Long::longValue);
-    long[] shape = (config.getMaxBatchSize() > 0 ? LongStream.concat(LongStream.of(-1), declared) : declared).toArray();
+    boolean batches = config.getMaxBatchSize() > 0;
+    long[] shape = (batches ? LongStream.concat(LongStream.of(-1), declared) : declared).toArray();
     if (Arrays.stream(shape).anyMatch(dim -> dim < -1) || !spec.shape().accepts(Shape.of(shape))) {
       throw mismatch(
           "%s '%s' has dims %s%s; the model has %s"
-              .formatted(kind, name, dims, config.getMaxBatchSize() > 0 ? " after the batch dimension" : "", spec.shape()));
+              .formatted(kind, name, dims, batches ? " after the batch dimension" : "", spec.shape()));
     }
   }
 

@@ -133,7 +133,7 @@ public final class ModelRepository implements AutoCloseable {
       VersionStatus draining = new VersionStatus(model, version, State.UNLOADING, "waits for the calls in flight");
       publish(model, entry(model).without(version).with(draining));
       ready.retire();
-      var _ = ready.closed().whenComplete((_, failure) -> noteUnloaded(draining, failure));
+      var _ = ready.closed().whenComplete((done, failure) -> noteUnloaded(draining, failure));
     } finally {
       changes.unlock();
     }

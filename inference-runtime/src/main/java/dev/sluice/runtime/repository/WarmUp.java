@@ -48,8 +48,9 @@ final class WarmUp {
     try {
       return settle(session, control);
     } catch (ModelExecutionException e) {
-      log.info("{} was not warmed up, zeros do not suit it: {}", label, e.getMessage());
-      return e.kind() == Kind.TERMINATED ? TOTAL_NANOS_MAX : 0;
+      boolean endless = e.kind() == Kind.TERMINATED;
+      log.info("{} was not warmed up: {}", label, endless ? "zeros keep it busy too long" : e.getMessage());
+      return endless ? TOTAL_NANOS_MAX : 0;
     } finally {
       done.complete(true);
       guard.join();

@@ -233,6 +233,24 @@ class OnnxSessionTest {
   }
 
   @Test
+  void modelsOfOneSignatureCanDifferInAllThatARolloutWatches() throws Exception {
+    Tensor harmless = floats("x", Shape.of(2, 2), 0.5f, 7, -1, 7);
+    Tensor harmful = floats("x", Shape.of(2, 2), 0.5f, 7, 1, 7);
+    Tensor expected = floats("y", Shape.of(2, 2), 2, 15, -1, 15);
+    try (Session plain = load(OnnxModels.linear(2, 1, 2));
+        Session slow = load(OnnxModels.slowLinear(2, 1, 2, 10_000));
+        Session failing = load(OnnxModels.linearThatFailsFromOne(2, 1, 2))) {
+      assertThat(slow.signature()).isEqualTo(plain.signature());
+      assertThat(failing.signature()).isEqualTo(plain.signature());
+      for (Session session : List.of(plain, slow, failing)) {
+        assertThat(session.run(List.of(harmless), Y, RunControl.none())).containsExactly(expected);
+      }
+      assertThatExceptionOfType(ModelExecutionException.class)
+          .isThrownBy(() -> failing.run(List.of(harmful), Y, RunControl.none()));
+    }
+  }
+
+  @Test
   void aRunThatWouldNeverEndIsTerminated() throws Exception {
     try (Session session = load(OnnxModels.loop());
         ExecutorService threads = Executors.newSingleThreadExecutor()) {

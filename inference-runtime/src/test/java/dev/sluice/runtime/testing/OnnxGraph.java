@@ -87,7 +87,12 @@ public final class OnnxGraph {
   public byte[] modelWithFunction(Attribute attribute) {
     ProtoMessage node = new ProtoMessage().text(2, "out").text(4, "Constant").message(5, attribute.message);
     ProtoMessage function =
-        new ProtoMessage().text(1, "function").text(5, "out").message(7, node).message(9, opset("", OPSET)).text(10, "test");
+        new ProtoMessage()
+            .text(1, "function")
+            .text(5, "out")
+            .message(7, node)
+            .message(9, opset("", OPSET))
+            .text(10, "test");
     return model(List.of(function));
   }
 
@@ -189,7 +194,8 @@ public final class OnnxGraph {
   }
 
   private static ProtoMessage tensorProto(Tensor tensor) {
-    ProtoMessage proto = dims(tensor.shape().toArray()).number(2, elementType(tensor.datatype())).text(8, tensor.name());
+    ProtoMessage proto =
+        dims(tensor.shape().toArray()).number(2, elementType(tensor.datatype())).text(8, tensor.name());
     if (tensor.datatype() == Datatype.BYTES) {
       for (byte[] element : Tensors.byteStrings(tensor)) {
         proto.bytes(6, ByteString.copyFrom(element));

@@ -105,7 +105,12 @@ public final class OnnxTestData {
         }
       }
       default -> {
-        int field = datatype == Datatype.INT64 ? 7 : datatype == Datatype.UINT32 || datatype == Datatype.UINT64 ? 11 : 5;
+        int field =
+            switch (datatype) {
+              case INT64 -> 7;
+              case UINT32, UINT64 -> 11;
+              default -> 5;
+            };
         for (long value : varints(proto.getField(field))) {
           switch (datatype.byteSize()) {
             case 1 -> bytes.put((byte) value);
@@ -117,7 +122,8 @@ public final class OnnxTestData {
       }
     }
     if (bytes.hasRemaining()) {
-      throw new IllegalArgumentException("a tensor of %d elements lacks %d bytes".formatted(elements, bytes.remaining()));
+      throw new IllegalArgumentException(
+          "a tensor of %d elements lacks %d bytes".formatted(elements, bytes.remaining()));
     }
     return bytes.flip();
   }

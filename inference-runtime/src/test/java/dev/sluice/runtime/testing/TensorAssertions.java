@@ -21,7 +21,8 @@ public final class TensorAssertions {
     assertThat(actual.shape()).as("shape of %s", name).isEqualTo(expected.shape());
     switch (expected.datatype()) {
       case FP16, BF16, FP32, FP64 -> assertFloatsClose(actual, expected);
-      case BYTES -> assertThat(Tensors.byteStrings(actual)).as(name).containsExactlyElementsOf(Tensors.byteStrings(expected));
+      case BYTES ->
+          assertThat(Tensors.byteStrings(actual)).as(name).containsExactlyElementsOf(Tensors.byteStrings(expected));
       default -> assertThat(actual.bytes()).as("bytes of %s", name).isEqualTo(expected.bytes());
     }
   }
