@@ -138,7 +138,7 @@ enum Datatype {
 
   private static ByteString element(ByteBuffer from) {
     int length = from.getInt();
-    if (length < 0) {
+    if (length < 0 || length > from.remaining()) {
       throw new BufferUnderflowException();
     }
     return ByteString.copyFrom(from, length);
