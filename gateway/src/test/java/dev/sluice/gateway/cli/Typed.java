@@ -1,6 +1,7 @@
 package dev.sluice.gateway.cli;
 
 import dev.sluice.gateway.cli.picture.Terminal;
+import java.io.BufferedWriter;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.util.List;
@@ -18,7 +19,8 @@ record Typed(int exitCode, String out, String err) {
     StringWriter out = new StringWriter();
     StringWriter err = new StringWriter();
     CommandLine sluice = SluiceCommand.commandLine(terminal)
-        .setOut(new PrintWriter(out, true))
+        // Buffered, as standard output is: what a command does not flush is lost.
+        .setOut(new PrintWriter(new BufferedWriter(out)))
         .setErr(new PrintWriter(err, true));
     return new Typed(sluice.execute(arguments), out.toString(), err.toString());
   }
