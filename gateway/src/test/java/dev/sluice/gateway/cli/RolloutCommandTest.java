@@ -97,7 +97,8 @@ class RolloutCommandTest {
     String[] why = {"r", "--reason", "looks good", "--actor", "mia"};
     String[] whySeen = {"r", "--reason", "looks good", "--actor", "mia", "--expected-revision", "12"};
 
-    assertThat(asked("set-weight", "r", "0.5%", "--reason", "looks good", "--actor", "mia", "--expected-revision", "12"))
+    assertThat(asked(
+            "set-weight", "r", "0.5%", "--reason", "looks good", "--actor", "mia", "--expected-revision", "12"))
         .isEqualTo(SetWeightRequest.newBuilder().setName("r").setWeightBasisPoints(50)
             .setReason("looks good").setActor("mia").setExpectedRevision(12).build());
     assertThat(asked("pause", whySeen)).isEqualTo(PauseRolloutRequest.newBuilder()
