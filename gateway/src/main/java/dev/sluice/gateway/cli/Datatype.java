@@ -66,7 +66,7 @@ enum Datatype {
     return ByteString.copyFrom(writer.apply(text).flip());
   }
 
-  /// All values of a raw tensor, in the protocol's typed fields. The half-width floats, which have no field, become FP32.
+  /// All values of a raw tensor, in the protocol's typed fields. Half-width floats, which have no field, become FP32.
   ///
   /// @throws BufferUnderflowException when the bytes end within a value
   InferTensorContents read(ByteString raw) {
@@ -138,7 +138,7 @@ enum Datatype {
 
   private static ByteString element(ByteBuffer from) {
     int length = from.getInt();
-    if (length < 0) {
+    if (length < 0 || length > from.remaining()) {
       throw new BufferUnderflowException();
     }
     return ByteString.copyFrom(from, length);

@@ -90,7 +90,7 @@ final class Explanation {
   /// The boundary of a running rule is about the *next* bad event.
   private static String distance(RuleEvidence rule) {
     String next = rule.getDispatched() <= rule.getBoundary()
-        ? "one more fires the rule up to the first " + Figures.count(rule.getBoundary())
+        ? "one more within the first %s fires the rule".formatted(Figures.count(rule.getBoundary()))
         : rule.getBoundary() > 0
             ? "one more would have had to come within the first " + Figures.count(rule.getBoundary())
             : "one more is never enough";

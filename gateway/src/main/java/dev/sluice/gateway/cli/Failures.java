@@ -11,6 +11,7 @@ import io.grpc.protobuf.StatusProto;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.util.List;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -112,7 +113,8 @@ final class Failures {
     @Nullable Throwable cause = status.getCause();
     // gRPC hides "Connection refused: /127.0.0.1:8003" behind the words "io exception".
     if (status.getCode() == Status.Code.UNAVAILABLE && cause != null) {
-      return "the server cannot be reached: " + described(cause).replaceFirst("^finishConnect.*error\\(-?\\d+\\): ", "");
+      return "the server cannot be reached: "
+          + described(cause).replaceFirst("^finishConnect.*error\\(-?\\d+\\): ", "");
     }
     if (status.getCode() == Status.Code.DEADLINE_EXCEEDED) {
       return "no answer within --timeout" + (description == null ? "" : " (" + description + ")");
@@ -126,7 +128,7 @@ final class Failures {
   }
 
   private static int line(PrintWriter err, @Nullable String message, int exitCode) {
-    err.println("sluice: " + String.valueOf(message).lines().map(String::strip).reduce((a, b) -> a + " " + b).orElse(""));
+    err.println("sluice: " + String.valueOf(message).lines().map(String::strip).collect(Collectors.joining(" ")));
     err.flush();
     return exitCode;
   }

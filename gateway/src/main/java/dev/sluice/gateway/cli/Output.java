@@ -5,6 +5,7 @@ import com.google.protobuf.Message;
 import com.google.protobuf.util.JsonFormat;
 import dev.sluice.gateway.cli.picture.Terminal;
 import java.io.PrintWriter;
+import java.util.List;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ScopeType;
@@ -40,6 +41,11 @@ final class Output {
 
   Terminal terminal() {
     return ((SluiceCommand) command.root().userObject()).terminal();
+  }
+
+  void print(List<String> lines) {
+    lines.forEach(out()::println);
+    out().flush();
   }
 
   void print(Message message) {

@@ -207,7 +207,7 @@ final class RolloutCommand {
       if (output.json()) {
         output.print(rollout);
       } else {
-        Explanation.of(rollout).forEach(output.out()::println);
+        output.print(Explanation.of(rollout));
       }
       return 0;
     }
@@ -247,7 +247,7 @@ final class RolloutCommand {
     if (output.json()) {
       output.print(rollout);
     } else {
-      RolloutPicture.on(output.terminal()).lines(rollout).forEach(output.out()::println);
+      output.print(RolloutPicture.on(output.terminal()).lines(rollout));
     }
     return 0;
   }

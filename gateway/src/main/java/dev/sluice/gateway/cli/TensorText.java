@@ -141,7 +141,8 @@ record TensorText(String name, Optional<String> datatype, Optional<List<Long>> s
       } else if (element.isValueNode() && !element.isNull()) {
         values.add(element.asString());
       } else {
-        throw new InvalidInput("%s: input '%s': %s is not a value".formatted(file, name, shortened(element.toString())));
+        throw new InvalidInput(
+            "%s: input '%s': %s is not a value".formatted(file, name, shortened(element.toString())));
       }
     }
   }

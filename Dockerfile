@@ -1,0 +1,36 @@
+# syntax=docker/dockerfile:1
+# Builds Sluice from this tree, and an image that serves the models mounted at /models:
+#
+#   docker build -t sluice .
+#   docker run --rm -p 8001:8001 -p 8002:8002 -v "$PWD/models:/models:ro" --name sluice sluice
+#   docker exec sluice sluice rollout list
+
+FROM eclipse-temurin:25-jdk AS build
+WORKDIR /src
+COPY . .
+RUN --mount=type=cache,target=/root/.m2 ./mvnw --batch-mode -q -DskipTests package
+
+# glibc, not musl: the native parts of ONNX Runtime and protobuf are built for it.
+FROM eclipse-temurin:25-jre
+RUN useradd --system --uid 10001 --home-dir /var/lib/sluice --create-home --shell /usr/sbin/nologin sluice \
+    && mkdir /models
+COPY --from=build /src/gateway/target/dist/lib/ /opt/sluice/lib/
+# The control API listens on loopback, so rollouts are steered by `docker exec`: the command has to be on the PATH.
+# A wildcard, not a list of jars: the Java binding of ONNX Runtime crashes the JVM on a command line of over 4 kB.
+COPY --chmod=755 <<'EOF' /usr/local/bin/sluice
+#!/bin/sh
+exec java \
+  --enable-native-access=ALL-UNNAMED \
+  --sun-misc-unsafe-memory-access=allow \
+  -XX:+UseCompactObjectHeaders \
+  -XX:+UseG1GC \
+  ${SLUICE_JAVA_OPTS:-} \
+  -cp '/opt/sluice/lib/*' dev.sluice.gateway.Main "$@"
+EOF
+
+USER 10001
+WORKDIR /var/lib/sluice
+EXPOSE 8001 8002 8003
+VOLUME /models
+ENTRYPOINT ["sluice"]
+CMD ["serve", "--model-repository", "/models"]
