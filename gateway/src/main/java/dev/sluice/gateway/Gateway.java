@@ -1,7 +1,9 @@
 package dev.sluice.gateway;
 
 import dev.sluice.gateway.config.GatewayConfig;
+import dev.sluice.gateway.control.Assembly;
 import dev.sluice.gateway.control.ControlFailure;
+import dev.sluice.gateway.control.Journal;
 import dev.sluice.gateway.control.ModelService;
 import dev.sluice.gateway.control.RolloutController;
 import dev.sluice.gateway.control.RolloutService;
@@ -95,7 +97,12 @@ public final class Gateway implements AutoCloseable {
         opening =
             opened(
                 new RolloutController(
-                    store, ledgers, markers, repository, routes, lanes, metrics, clock, lastMomentLost));
+                    new Journal(store, markers, clock),
+                    new Assembly(ledgers, routes, lanes, metrics),
+                    repository,
+                    routes,
+                    metrics,
+                    lastMomentLost));
         opening.start();
       } catch (StoreUnreadableException | ControlFailure e) {
         // Not an outage: every model is served by the version that its last rollout trusted, and no candidate sees a request.

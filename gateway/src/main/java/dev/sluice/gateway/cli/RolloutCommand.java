@@ -46,17 +46,23 @@ final class RolloutCommand {
   @Mixin
   private Output output = new Output();
 
-  /// Who asks for a change, why, and on sight of which revision.
-  static final class Change {
-    @Option(names = "--reason", defaultValue = "", paramLabel = "TEXT", description = "Kept in the audit trail.")
-    private String reason = "";
-
+  /// Who asks for a change.
+  static final class Actor {
     @Option(
         names = "--actor",
         defaultValue = "${sys:user.name}",
         paramLabel = "NAME",
         description = "Kept in the audit trail (default: ${DEFAULT-VALUE}).")
-    private String actor = "";
+    private String name = "";
+  }
+
+  /// Who asks for a change, and why.
+  static final class Change {
+    @Mixin
+    private Actor actor = new Actor();
+
+    @Option(names = "--reason", defaultValue = "", paramLabel = "TEXT", description = "Kept in the audit trail.")
+    private String reason = "";
   }
 
   static final class ExpectedRevision {
@@ -72,10 +78,15 @@ final class RolloutCommand {
   int create(
       @Option(names = {"-f", "--file"}, required = true, paramLabel = "NOTE", description = "The note, YAML.")
       Path file,
-      @Option(names = "--validate-only", description = "Check everything, change nothing.") boolean validateOnly)
+      @Option(names = "--validate-only", description = "Check everything, change nothing.") boolean validateOnly,
+      @Mixin Actor actor)
       throws IOException {
     CreateRolloutRequest request =
-        CreateRolloutRequest.newBuilder().setNote(read(file)).setValidateOnly(validateOnly).build();
+        CreateRolloutRequest.newBuilder()
+            .setNote(read(file))
+            .setValidateOnly(validateOnly)
+            .setActor(actor.name)
+            .build();
     try (Connection connection = control.open()) {
       Rollout rollout = rollouts(connection).createRollout(request);
       if (validateOnly) {
@@ -154,7 +165,7 @@ final class RolloutCommand {
         .setWeightBasisPoints(basisPoints)
         .setExpectedRevision(expected.revision)
         .setReason(change.reason)
-        .setActor(change.actor)
+        .setActor(change.actor.name)
         .build()));
   }
 
@@ -165,7 +176,7 @@ final class RolloutCommand {
         .setName(name)
         .setExpectedRevision(expected.revision)
         .setReason(change.reason)
-        .setActor(change.actor)
+        .setActor(change.actor.name)
         .build()));
   }
 
@@ -176,7 +187,7 @@ final class RolloutCommand {
         .setName(name)
         .setExpectedRevision(expected.revision)
         .setReason(change.reason)
-        .setActor(change.actor)
+        .setActor(change.actor.name)
         .build()));
   }
 
@@ -187,7 +198,7 @@ final class RolloutCommand {
         .setName(name)
         .setExpectedRevision(expected.revision)
         .setReason(change.reason)
-        .setActor(change.actor)
+        .setActor(change.actor.name)
         .build()));
   }
 
@@ -196,7 +207,7 @@ final class RolloutCommand {
     return call(stub -> stub.abortRollout(AbortRolloutRequest.newBuilder()
         .setName(name)
         .setReason(change.reason)
-        .setActor(change.actor)
+        .setActor(change.actor.name)
         .build()));
   }
 

@@ -21,8 +21,38 @@ final class CandidateCheck {
 
   private CandidateCheck() {}
 
-  /// Loads and warms both versions where they are not.
-  static void prepare(RolloutNote note, ModelRepository repository) throws ControlFailure {
+  /// The versions that a check has loaded because they were not.
+  record Loaded(String model, List<Long> versions) {
+    void undo(ModelRepository repository) {
+      for (long version : versions) {
+        try {
+          repository.unload(model, version);
+        } catch (ModelLoadException e) {
+          // somebody else has unloaded it
+        }
+      }
+    }
+  }
+
+  /// Loads and warms both versions where they are not. After a failure, what was loaded for it is unloaded.
+  static Loaded prepare(RolloutNote note, ModelRepository repository) throws ControlFailure {
+    Model before = repository.find(note.model());
+    List<Long> missing =
+        LongStream.of(note.baselineVersion(), note.candidateVersion())
+            .filter(version -> before == null || before.version(version) == null)
+            .boxed()
+            .toList();
+    Loaded loaded = new Loaded(note.model(), missing);
+    try {
+      check(note, repository);
+    } catch (ControlFailure e) {
+      loaded.undo(repository);
+      throw e;
+    }
+    return loaded;
+  }
+
+  private static void check(RolloutNote note, ModelRepository repository) throws ControlFailure {
     requireOnDisk(note, note.baselineVersion(), "baseline", repository);
     requireOnDisk(note, note.candidateVersion(), "candidate", repository);
     ModelVersion baseline = ready(note, note.baselineVersion(), "baseline", repository);

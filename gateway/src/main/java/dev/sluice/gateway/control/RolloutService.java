@@ -53,7 +53,7 @@ public final class RolloutService extends RolloutServiceImplBase {
   public void createRollout(CreateRolloutRequest request, StreamObserver<Rollout> out) {
     reply(
         out,
-        () -> RolloutMessages.rollout(controller().create(request.getNote(), actor(""), request.getValidateOnly())));
+        () -> RolloutMessages.rollout(controller().create(request.getNote(), actor(request.getActor()), request.getValidateOnly())));
   }
 
   @Override

@@ -1,5 +1,6 @@
 package dev.sluice.gateway.demo;
 
+import ch.qos.logback.classic.Level;
 import dev.sluice.examples.fraud.PaymentStream;
 import dev.sluice.gateway.Gateway;
 import dev.sluice.gateway.StartFailure;
@@ -29,6 +30,8 @@ import java.util.Locale;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
@@ -65,6 +68,7 @@ public final class DemoCommand implements Callable<Integer> {
   @Override
   public Integer call() throws IOException, InterruptedException {
     PrintWriter out = spec.commandLine().getOut();
+    quiet();
     try (DemoFiles files = new DemoFiles()) {
       files.deliver(1);
       try (Gateway gateway = Gateway.start(GatewayConfig.onFreePorts(files.models(), files.data()))) {
@@ -74,6 +78,11 @@ public final class DemoCommand implements Callable<Integer> {
       spec.commandLine().getErr().println("sluice: " + e.getMessage());
       return 1;
     }
+  }
+
+  /// The picture tells what the log would, and log lines would tear it.
+  private static void quiet() {
+    ((ch.qos.logback.classic.Logger) LoggerFactory.getLogger(Logger.ROOT_LOGGER_NAME)).setLevel(Level.ERROR);
   }
 
   private int run(Gateway gateway, DemoFiles files, PrintWriter out) throws IOException, InterruptedException {

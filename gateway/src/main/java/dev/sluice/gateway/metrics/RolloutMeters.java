@@ -24,7 +24,7 @@ import java.util.Map;
 /// Gauges of a rollout that has ended are taken away; its counters and histograms stay until the process ends.
 public final class RolloutMeters {
 
-  private static final double[] DISTANCE_BUCKETS = {0, 1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 10, 100};
+  private static final double[] DISTANCE_BUCKETS = {1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 10, 100};
 
   private final MeterRegistry registry;
   private final RolloutNote note;

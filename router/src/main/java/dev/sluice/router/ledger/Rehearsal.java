@@ -1,0 +1,51 @@
+package dev.sluice.router.ledger;
+
+import dev.sluice.router.assignment.Exposure;
+import dev.sluice.router.assignment.Segments;
+import dev.sluice.router.assignment.Variant;
+import dev.sluice.router.comparison.Disagreement;
+import dev.sluice.router.observation.FallbackReason;
+import dev.sluice.router.observation.Observation;
+import dev.sluice.router.stop.ArmedRules;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/// A flip on scratch memory before the first real one.
+///
+/// The path from a tripping observation to the flip runs once in the life of a rollout, when it matters most, and would run
+/// cold: classes not loaded, call sites not linked. Rehearsed once when the note is armed, it takes microseconds instead of
+/// a millisecond. It also shows that the rules as armed can fire at all.
+public final class Rehearsal {
+
+  /// Far more bad events in a row than any rule needs.
+  private static final int EVENTS_MAX = 10_000;
+
+  private Rehearsal() {}
+
+  /// Lets everything go wrong until a rule fires.
+  ///
+  /// @return bad events of each kind until the flip
+  /// @throws IllegalStateException if no rule fires
+  public static int of(ArmedRules rules, Segments segments) {
+    EvidenceLedger ledger =
+        new EvidenceLedger(
+            rules, segments, LedgerWords.onHeap(EvidenceLedger.wordsNeeded(rules.rules().size(), segments.count())));
+    ledger.initialize(1, Exposure.of(1, Exposure.ALL, Exposure.ALL));
+    List<Observation> everythingWrong =
+        List.of(
+            new Observation.Failed(1, 0, Variant.CANDIDATE, false, Long.MAX_VALUE),
+            new Observation.FellBack(1, 0, FallbackReason.FAILED),
+            new Observation.Compared(1, 0, Disagreement.TOTAL));
+    for (int event = 1; event <= EVENTS_MAX; event++) {
+      ledger.dispatchedLive(0);
+      ledger.dispatchedComparison(0);
+      for (Observation wrong : everythingWrong) {
+        EvidenceLedger.@Nullable Trip trip = ledger.record(wrong);
+        if (trip != null && ledger.flip(trip)) {
+          return event;
+        }
+      }
+    }
+    throw new IllegalStateException("no stop rule fires even when every request goes wrong");
+  }
+}
