@@ -162,16 +162,21 @@ public final class LiveRollout implements AutoCloseable {
 
   /// Remembers one observation, and flips if it crosses a stop rule's boundary.
   void observe(Observation observation, String requestId) {
-    long seenNanos = System.nanoTime();
-    EvidenceLedger.Trip trip = ledger.record(observation);
-    if (trip != null && ledger.flip(trip)) {
-      long done = System.nanoTime();
-      flippedNanos = done;
-      flip = new Flip(trip, done - seenNanos, requestId);
-      flipListener.flipped(this, flip);
+    Flip flipped = recordAndFlip(ledger, observation, requestId);
+    if (flipped != null) {
+      flippedNanos = System.nanoTime();
+      flip = flipped;
+      flipListener.flipped(this, flipped);
     }
     recorders.get(observation.segment()).record(observation);
     meters.record(observation);
+  }
+
+  /// The flip itself: this thread, now.
+  static @Nullable Flip recordAndFlip(EvidenceLedger ledger, Observation observation, String requestId) {
+    long seenNanos = System.nanoTime();
+    EvidenceLedger.Trip trip = ledger.record(observation);
+    return trip != null && ledger.flip(trip) ? new Flip(trip, System.nanoTime() - seenNanos, requestId) : null;
   }
 
   /// Sends everybody back to the baseline because a person says so.

@@ -1,20 +1,25 @@
-package dev.sluice.router.ledger;
+package dev.sluice.gateway.routing;
 
 import dev.sluice.router.assignment.Exposure;
 import dev.sluice.router.assignment.Segments;
 import dev.sluice.router.assignment.Variant;
 import dev.sluice.router.comparison.Disagreement;
+import dev.sluice.router.ledger.EvidenceLedger;
+import dev.sluice.router.ledger.LedgerWords;
 import dev.sluice.router.observation.FallbackReason;
 import dev.sluice.router.observation.Observation;
 import dev.sluice.router.stop.ArmedRules;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.util.List;
-import org.jspecify.annotations.Nullable;
 
 /// A flip on scratch memory before the first real one.
 ///
 /// The path from a tripping observation to the flip runs once in the life of a rollout, when it matters most, and would run
-/// cold: classes not loaded, methods interpreted. Rehearsed some hundred times when the note is armed (a few milliseconds
-/// in all), it takes microseconds. It also shows that the rules as armed can fire at all.
+/// cold: classes not loaded, methods interpreted, the branch cut out by a compiler that has never seen it taken. Rehearsed some
+/// hundred times when the note is armed (a few milliseconds in all), it takes microseconds. It also shows that the rules as
+/// armed can fire at all.
 public final class Rehearsal {
 
   /// Enough for the JVM's first compiler.
@@ -31,16 +36,20 @@ public final class Rehearsal {
   /// @throws IllegalStateException if no rule fires
   public static int of(ArmedRules rules, Segments segments) {
     int events = 0;
-    for (int run = 0; run < RUNS; run++) {
-      events = untilFlip(rules, segments);
+    // Off the heap and shared between threads, as a mapped file is: other memory would compile another path.
+    try (Arena arena = Arena.ofShared()) {
+      int words = EvidenceLedger.wordsNeeded(rules.rules().size(), segments.count());
+      MemorySegment scratch = arena.allocate(ValueLayout.JAVA_LONG, words);
+      EvidenceLedger ledger = new EvidenceLedger(rules, segments, new LedgerWords(scratch));
+      for (int run = 0; run < RUNS; run++) {
+        scratch.fill((byte) 0);
+        events = untilFlip(ledger);
+      }
     }
     return events;
   }
 
-  private static int untilFlip(ArmedRules rules, Segments segments) {
-    EvidenceLedger ledger =
-        new EvidenceLedger(
-            rules, segments, LedgerWords.onHeap(EvidenceLedger.wordsNeeded(rules.rules().size(), segments.count())));
+  private static int untilFlip(EvidenceLedger ledger) {
     ledger.initialize(1, Exposure.of(1, Exposure.ALL, Exposure.ALL));
     List<Observation> everythingWrong =
         List.of(
@@ -51,8 +60,7 @@ public final class Rehearsal {
       ledger.dispatchedLive(0);
       ledger.dispatchedComparison(0);
       for (Observation wrong : everythingWrong) {
-        EvidenceLedger.@Nullable Trip trip = ledger.record(wrong);
-        if (trip != null && ledger.flip(trip)) {
+        if (LiveRollout.recordAndFlip(ledger, wrong, "") != null) {
           return event;
         }
       }
