@@ -23,6 +23,7 @@ import dev.sluice.proto.inference.GRPCInferenceServiceGrpc;
 import dev.sluice.runtime.model.ModelRuntime;
 import dev.sluice.runtime.onnx.OnnxRuntime;
 import dev.sluice.runtime.repository.ModelRepository;
+import dev.sluice.runtime.repository.VersionStatus;
 import io.grpc.Server;
 import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
 import io.grpc.netty.shaded.io.grpc.netty.NettyServerBuilder;
@@ -82,7 +83,7 @@ public final class Gateway implements AutoCloseable {
       this.repository = opened(openRepository(config.modelRepository(), runtime));
       Lanes lanes = opened(new Lanes(Runtime.getRuntime().availableProcessors()));
       this.routes = new Routes(repository, metrics);
-      metrics.bind(lanes, repository);
+      metrics.bind(lanes::waiting, () -> versionsReady(repository));
       repository.loadAll();
 
       ServingMarkers markers = new ServingMarkers(config.dataDirectory().resolve("serving"));
@@ -142,10 +143,15 @@ public final class Gateway implements AutoCloseable {
     }
   }
 
+  private static long versionsReady(ModelRepository repository) {
+    return repository.index().stream().filter(status -> status.state() == VersionStatus.State.READY).count();
+  }
+
   /// On the event loops themselves: a hop to an executor would cost more than a small model does.
   private Server inferenceServer(Lanes lanes) throws StartFailure {
     InferenceService service =
-        new InferenceService(routes, new InferenceRouter(routes, lanes), repository, () -> ready, version());
+        new InferenceService(
+            routes, new InferenceRouter(routes, lanes), repository, metrics, () -> ready, version());
     return listen(
         "grpc-port",
         NettyServerBuilder.forAddress(address(config.host(), config.grpcPort()))

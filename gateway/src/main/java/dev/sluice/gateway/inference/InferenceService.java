@@ -1,5 +1,6 @@
 package dev.sluice.gateway.inference;
 
+import dev.sluice.gateway.metrics.GatewayMetrics;
 import dev.sluice.gateway.routing.Answer;
 import dev.sluice.gateway.routing.InferenceFailure;
 import dev.sluice.gateway.routing.InferenceRequest;
@@ -47,14 +48,21 @@ public final class InferenceService extends GRPCInferenceServiceImplBase {
   private final Routes routes;
   private final InferenceRouter router;
   private final ModelRepository repository;
+  private final GatewayMetrics metrics;
   private final BooleanSupplier ready;
   private final String serverVersion;
 
   public InferenceService(
-      Routes routes, InferenceRouter router, ModelRepository repository, BooleanSupplier ready, String serverVersion) {
+      Routes routes,
+      InferenceRouter router,
+      ModelRepository repository,
+      GatewayMetrics metrics,
+      BooleanSupplier ready,
+      String serverVersion) {
     this.routes = routes;
     this.router = router;
     this.repository = repository;
+    this.metrics = metrics;
     this.ready = ready;
     this.serverVersion = serverVersion;
   }
@@ -84,6 +92,7 @@ public final class InferenceService extends GRPCInferenceServiceImplBase {
               startedNanos);
       router.infer(route, checked, new GrpcResponder(request, out));
     } catch (InferenceFailure failure) {
+      metrics.refused(failure.kind().name());
       out.onError(Statuses.of(failure));
     } catch (RuntimeException e) {
       log.error("a request for model '{}' failed in the gateway itself", request.getModelName(), e);

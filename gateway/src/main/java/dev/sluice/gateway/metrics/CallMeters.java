@@ -1,13 +1,12 @@
 package dev.sluice.gateway.metrics;
 
-import dev.sluice.gateway.routing.InferenceFailure.Kind;
 import io.micrometer.core.instrument.Counter;
 import io.micrometer.core.instrument.MeterRegistry;
 import io.micrometer.core.instrument.Tags;
 import io.micrometer.core.instrument.Timer;
 import java.time.Duration;
-import java.util.EnumMap;
 import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
 
 /// The meters of one (model, version, variant, segment): found once, so that a request only counts.
@@ -24,22 +23,25 @@ public final class CallMeters {
 
   private final Timer duration;
   private final Counter answered;
-  private final Map<Kind, Counter> failed = new EnumMap<>(Kind.class);
+  private final MeterRegistry registry;
+  private final Tags tags;
+
+  /// By code, of which there are few; made when the first of its kind happens.
+  private final Map<String, Counter> failed = new ConcurrentHashMap<>();
 
   CallMeters(MeterRegistry registry, Tags tags) {
+    this.registry = registry;
+    this.tags = tags;
     this.duration =
         Timer.builder("sluice.request.duration")
             .description("Time from handing a request to a version to its answer")
             .serviceLevelObjectives(BUCKETS)
             .tags(tags)
             .register(registry);
-    this.answered = requests(registry, tags, "OK");
-    for (Kind kind : Kind.values()) {
-      failed.put(kind, requests(registry, tags, kind.name()));
-    }
+    this.answered = requests("OK");
   }
 
-  private static Counter requests(MeterRegistry registry, Tags tags, String code) {
+  private Counter requests(String code) {
     return Counter.builder("sluice.requests")
         .description("Requests that reached a version, by how they ended")
         .tags(tags.and("code", code))
@@ -51,10 +53,8 @@ public final class CallMeters {
     duration.record(nanos, TimeUnit.NANOSECONDS);
   }
 
-  public void failed(Kind kind) {
-    Counter counter = failed.get(kind);
-    if (counter != null) {
-      counter.increment();
-    }
+  /// @param code the kind of failure, one of a fixed few
+  public void failed(String code) {
+    failed.computeIfAbsent(code, this::requests).increment();
   }
 }

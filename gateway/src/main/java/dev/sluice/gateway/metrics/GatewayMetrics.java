@@ -1,10 +1,7 @@
 package dev.sluice.gateway.metrics;
 
-import dev.sluice.gateway.routing.Lanes;
 import dev.sluice.router.assignment.Variant;
 import dev.sluice.router.rollout.RolloutNote;
-import dev.sluice.runtime.repository.ModelRepository;
-import dev.sluice.runtime.repository.VersionStatus;
 import io.micrometer.core.instrument.Counter;
 import io.micrometer.core.instrument.Gauge;
 import io.micrometer.core.instrument.MultiGauge;
@@ -22,6 +19,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Supplier;
 
 /// All meters of one gateway. Labels come from the repository and from notes, never from callers, so their number is bounded.
 public final class GatewayMetrics implements AutoCloseable {
@@ -31,6 +29,7 @@ public final class GatewayMetrics implements AutoCloseable {
   private final PrometheusMeterRegistry registry = new PrometheusMeterRegistry(PrometheusConfig.DEFAULT);
   private final JvmGcMetrics gc = new JvmGcMetrics();
   private final Map<CallKey, CallMeters> calls = new ConcurrentHashMap<>();
+  private final Map<String, Counter> refused = new ConcurrentHashMap<>();
   private final MultiGauge stages =
       MultiGauge.builder("sluice.rollout.stage").description("1 for the stage that a rollout is in").register(registry);
 
@@ -95,17 +94,28 @@ public final class GatewayMetrics implements AutoCloseable {
     stages.register(gauges, true);
   }
 
-  public void bind(Lanes lanes, ModelRepository repository) {
-    Gauge.builder("sluice.queue.depth", lanes, Lanes::waiting)
+  public void bind(Supplier<Number> waiting, Supplier<Number> versionsReady) {
+    Gauge.builder("sluice.queue.depth", waiting)
         .description("Live requests that wait for a thread")
         .register(registry);
-    Gauge.builder("sluice.model.versions.ready", repository, GatewayMetrics::ready)
+    Gauge.builder("sluice.model.versions.ready", versionsReady)
         .description("Model versions that are ready")
         .register(registry);
   }
 
-  private static double ready(ModelRepository repository) {
-    return repository.index().stream().filter(status -> status.state() == VersionStatus.State.READY).count();
+  /// A request that never reached a version.
+  ///
+  /// @param code the kind of failure, one of a fixed few; what the caller wrote is no label
+  public void refused(String code) {
+    refused
+        .computeIfAbsent(
+            code,
+            c ->
+                Counter.builder("sluice.requests.refused")
+                    .description("Requests refused before they reached a version")
+                    .tag("code", c)
+                    .register(registry))
+        .increment();
   }
 
   /// Whether the control state could be read; 0 means that every model is served by its baseline and no rollout can run.

@@ -1,6 +1,5 @@
 package dev.sluice.gateway.metrics;
 
-import dev.sluice.gateway.routing.LiveRollout;
 import dev.sluice.router.assignment.Exposure;
 import dev.sluice.router.assignment.Segments;
 import dev.sluice.router.assignment.Variant;
@@ -18,6 +17,8 @@ import java.util.ArrayList;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.LongSupplier;
+import java.util.function.Supplier;
 
 /// The meters of one rollout, made when it begins: their number is fixed by its note.
 ///
@@ -34,6 +35,7 @@ public final class RolloutMeters {
   private final List<Counter> disagreed = new ArrayList<>();
   private final List<Map<Variant, Counter>> failures = new ArrayList<>();
   private final List<Meter> whileLive = new ArrayList<>();
+  private LongSupplier shadowsDropped = () -> 0;
 
   RolloutMeters(MeterRegistry registry, GatewayMetrics metrics, RolloutNote note) {
     this.registry = registry;
@@ -111,40 +113,32 @@ public final class RolloutMeters {
     }
   }
 
-  /// Shows the rollout's weight, epoch and shadow queue for as long as it is live.
-  public void bind(LiveRollout rollout) {
+  /// Shows the rollout's exposure and shadow queue for as long as it is live.
+  ///
+  /// @param exposure the rollout's [Exposure] word
+  public void bind(LongSupplier exposure, LongSupplier shadowsWaiting, LongSupplier shadowsDropped) {
     Tags tags = Tags.of("model", note.model(), "rollout", note.name());
+    gauge("weight.ratio", "Share of keys that the candidate answers", tags,
+        () -> Exposure.weightBasisPoints(exposure.getAsLong()) / (double) Exposure.ALL);
+    gauge("shadow.ratio", "Share of requests that both variants run", tags,
+        () -> Exposure.shadowBasisPoints(exposure.getAsLong()) / (double) Exposure.ALL);
+    gauge("epoch", "Grows by one at every flip and weight change", tags, () -> Exposure.epoch(exposure.getAsLong()));
+    gauge("shadow.queue.depth", "Copies of requests that wait to be run", tags, shadowsWaiting::getAsLong);
+    this.shadowsDropped = shadowsDropped;
     whileLive.add(
-        Gauge.builder(
-                "sluice.rollout.weight.ratio",
-                rollout,
-                r -> Exposure.weightBasisPoints(r.ledger().exposure()) / (double) Exposure.ALL)
-            .description("Share of keys that the candidate answers")
-            .tags(tags)
-            .register(registry));
-    whileLive.add(
-        Gauge.builder(
-                "sluice.rollout.shadow.ratio",
-                rollout,
-                r -> Exposure.shadowBasisPoints(r.ledger().exposure()) / (double) Exposure.ALL)
-            .description("Share of requests that both variants run")
-            .tags(tags)
-            .register(registry));
-    whileLive.add(
-        Gauge.builder("sluice.rollout.epoch", rollout, r -> Exposure.epoch(r.ledger().exposure()))
-            .description("Grows by one at every flip and weight change")
-            .tags(tags)
-            .register(registry));
-    whileLive.add(
-        Gauge.builder("sluice.shadow.queue.depth", rollout, LiveRollout::shadowsWaiting)
-            .description("Copies of requests that wait to be run")
-            .tags(tags)
-            .register(registry));
-    whileLive.add(
-        FunctionCounter.builder("sluice.shadow.dropped", rollout, LiveRollout::shadowsDropped)
+        FunctionCounter.builder("sluice.shadow.dropped", this, RolloutMeters::shadowsDropped)
             .description("Copies of requests that were shed")
             .tags(tags)
             .register(registry));
+  }
+
+  private double shadowsDropped() {
+    return shadowsDropped.getAsLong();
+  }
+
+  private void gauge(String name, String description, Tags tags, Supplier<Number> value) {
+    whileLive.add(
+        Gauge.builder("sluice.rollout." + name, value).description(description).tags(tags).register(registry));
   }
 
   public void unbind() {

@@ -135,7 +135,7 @@ final class CandidateAttempt {
       rollout.breaker().releasePermission();
       rollout.checkAssignedBeforeFlip(request);
       responder.fail(failure);
-      rollout.meters(Variant.CANDIDATE, assignment.segment()).failed(failure.kind());
+      rollout.meters(Variant.CANDIDATE, assignment.segment()).failed(failure.kind().name());
     }
   }
 
@@ -182,7 +182,7 @@ final class CandidateAttempt {
           @Override
           public void failed(InferenceFailure failure, long nanos) {
             responder.fail(failure);
-            rollout.meters(Variant.BASELINE, assignment.segment()).failed(failure.kind());
+            rollout.meters(Variant.BASELINE, assignment.segment()).failed(failure.kind().name());
             switch (failure.kind()) {
               case EXECUTION_FAILED, INVALID_REQUEST, CANCELLED -> releaseBreaker(reason);
               // The baseline had no chance to show whether it could: the candidate's failure stands.

@@ -55,7 +55,7 @@ public final class InferenceRouter {
           @Override
           public void failed(InferenceFailure failure, long nanos) {
             responder.fail(failure);
-            route.meters().failed(failure.kind());
+            route.meters().failed(failure.kind().name());
           }
         });
   }
@@ -88,7 +88,7 @@ public final class InferenceRouter {
           @Override
           public void failed(InferenceFailure failure, long nanos) {
             responder.fail(failure);
-            meters.failed(failure.kind());
+            meters.failed(failure.kind().name());
           }
         });
   }

@@ -96,7 +96,7 @@ public final class LiveRollout implements AutoCloseable {
     this.candidateThreads =
         Lanes.pool("sluice-candidate-" + note.name(), CANDIDATE_THREADS, CANDIDATE_WAITING_MAX);
     this.shadow = new Shadow(this, routes, lanes);
-    meters.bind(this);
+    meters.bind(ledger::exposure, shadow::waiting, shadow::dropped);
   }
 
   public RolloutNote note() {
@@ -207,10 +207,6 @@ public final class LiveRollout implements AutoCloseable {
 
   public long shadowsDropped() {
     return shadow.dropped();
-  }
-
-  public int shadowsWaiting() {
-    return shadow.waiting();
   }
 
   public SegmentSnapshot snapshot(int segment) {
