@@ -22,16 +22,19 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicIntegerArray;
 import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /// The first guarantee, under real threads: once the tripping observation has been recorded and the flip has returned, no
 /// request that begins is assigned to the candidate.
+@Timeout(300)
 final class NoCandidateAfterTheFlipTest {
 
   private static final long SEED = 61;
@@ -103,15 +106,15 @@ final class NoCandidateAfterTheFlipTest {
     AtomicIntegerArray seenOnCandidate = new AtomicIntegerArray(keys);
     AtomicInteger movedBack = new AtomicInteger();
     AtomicInteger checkedWhileRaising = new AtomicInteger();
+    AtomicBoolean raised = new AtomicBoolean();
     List<Callable<Void>> threads = new ArrayList<>();
     for (int thread = 0; thread < 4; thread++) {
       SplittableRandom random = new SplittableRandom(SEED + thread);
       threads.add(() -> {
-        long word;
-        do {
+        while (!raised.get()) {
           int key = random.nextInt(keys);
           boolean before = seenOnCandidate.get(key) == 1; // by any thread, before the exposure is read
-          word = ledger.exposure();
+          long word = ledger.exposure();
           boolean now = Assigner.assign(word, hashes[key], random.nextLong(), 0, true).variant() == Variant.CANDIDATE;
           if (before && !now) {
             movedBack.incrementAndGet();
@@ -120,17 +123,21 @@ final class NoCandidateAfterTheFlipTest {
             seenOnCandidate.set(key, 1);
           }
           checkedWhileRaising.incrementAndGet();
-        } while (Exposure.weightBasisPoints(word) < Exposure.ALL);
+        }
         return null;
       });
     }
     threads.add(() -> {
-      for (int weight = 1; weight <= Exposure.ALL; weight++) {
-        int enough = checkedWhileRaising.get() + 20;
-        assertThat(ledger.expose(ledger.exposure(), Exposure.of(weight, weight, 0))).isTrue();
-        while (weight < Exposure.ALL && checkedWhileRaising.get() < enough) {
-          Thread.onSpinWait();
+      try {
+        for (int weight = 1; weight <= Exposure.ALL; weight++) {
+          int enough = checkedWhileRaising.get() + 20;
+          assertThat(ledger.expose(ledger.exposure(), Exposure.of(weight, weight, 0))).isTrue();
+          while (checkedWhileRaising.get() < enough) {
+            Thread.onSpinWait();
+          }
         }
+      } finally {
+        raised.set(true);
       }
       return null;
     });
@@ -233,16 +240,17 @@ final class NoCandidateAfterTheFlipTest {
       }
     }
 
-    /// The single writer: a little more weight for as long as nothing is flipped, at the pace of the traffic.
+    /// The single writer: a little more weight at the pace of the traffic. It takes its time between reading and writing, so
+    /// that the flip comes in between.
     private Tally raise() {
       long word = ledger.exposure();
-      while (!Exposure.isFlipped(word)) {
-        int weight = Math.min(Exposure.weightBasisPoints(word) + 1, Exposure.ALL);
-        int enough = hundreds.get() + 1;
-        ledger.expose(word, Exposure.of(Exposure.epoch(word) + 1, weight, 0));
-        while (hundreds.get() < enough && !flipReturned) {
+      while (!Exposure.isFlipped(word) && hundreds.get() < REQUESTS_PER_ROUND / 100) {
+        int next = hundreds.get() + 1;
+        while (hundreds.get() < Math.min(next, REQUESTS_PER_ROUND / 100)) {
           Thread.onSpinWait();
         }
+        int weight = Math.min(Exposure.weightBasisPoints(word) + 1, Exposure.ALL);
+        ledger.expose(word, Exposure.of(Exposure.epoch(word) + 1, weight, 0));
         word = ledger.exposure();
       }
       return new Tally(0, 0, 0);
