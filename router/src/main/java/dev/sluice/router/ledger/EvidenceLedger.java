@@ -82,9 +82,10 @@ public final class EvidenceLedger {
     return words.get(EXPOSURE);
   }
 
-  /// The single writer's change of weight or shadow share. False if the exposure is not `expected` any more: a flip came first.
+  /// The single writer's change of weight or shadow share. False if a flip came first: the exposure is not `expected` any
+  /// more, or `expected` is the flip itself, from which there is no way back.
   public boolean expose(long expected, long exposure) {
-    return words.compareAndSet(EXPOSURE, expected, exposure);
+    return !Exposure.isFlipped(expected) && words.compareAndSet(EXPOSURE, expected, exposure);
   }
 
   /// Sends all keys back to the baseline for good. One compare-and-set, repeated only if the single writer came between.

@@ -207,6 +207,9 @@ public final class RolloutMachine {
       return new Decision.Refuse(
           "step %d of %d is a shadow step: the candidate answers nobody in it".formatted(step + 1, note.steps().size()));
     }
+    if (command.weightBasisPoints() < 0) {
+      return new Decision.Refuse("weight %s %% is below 0 %%".formatted(command.weightBasisPoints() / 100.0));
+    }
     int most = note.blastRadius().weightBasisPoints();
     if (command.weightBasisPoints() > most) {
       return new Decision.Refuse(

@@ -1,5 +1,6 @@
 package dev.sluice.router.rollout;
 
+import dev.sluice.router.assignment.Exposure;
 import dev.sluice.router.assignment.SegmentRule;
 import dev.sluice.router.comparison.Comparison;
 import dev.sluice.router.stop.StopRule;
@@ -69,6 +70,10 @@ public record RolloutNote(
   public record BlastRadius(int weightBasisPoints, List<SegmentRule> excluded) {
     public BlastRadius {
       excluded = List.copyOf(excluded);
+      if (weightBasisPoints < 0 || weightBasisPoints > Exposure.ALL) {
+        throw new IllegalArgumentException(
+            "blast radius: %s %% is not between 0 %% and 100 %%".formatted(weightBasisPoints / 100.0));
+      }
     }
   }
 
@@ -79,6 +84,14 @@ public record RolloutNote(
     stopRules = List.copyOf(stopRules);
     if (steps.isEmpty()) {
       throw new IllegalArgumentException("steps: there is none; at least one is needed");
+    }
+    for (int step = 0; step < steps.size(); step++) {
+      if (steps.get(step).weightBasisPoints() > blastRadius.weightBasisPoints()) {
+        throw new IllegalArgumentException(
+            "steps: the weight of step %d, %s %%, is beyond the blast radius of %s %%"
+                .formatted(
+                    step + 1, steps.get(step).weightBasisPoints() / 100.0, blastRadius.weightBasisPoints() / 100.0));
+      }
     }
     if (stopRules.isEmpty()) {
       throw new IllegalArgumentException("stopRules: there is none; at least one is needed");

@@ -3,7 +3,6 @@ package dev.sluice.router.stop;
 import dev.sluice.router.assignment.Variant;
 import dev.sluice.router.observation.Observation;
 import dev.sluice.router.statistics.GridLikelihoodRatio;
-import java.time.Duration;
 
 /// A promise about the candidate with a number: of the events of one kind, at most `limit` are bad.
 ///
@@ -120,8 +119,10 @@ public sealed interface StopRule {
 
     @Override
     public String name() {
-      Duration over = Duration.ofNanos(overNanos);
-      return "latency-over-" + (overNanos % 1_000_000 == 0 ? over.toMillis() + "ms" : over.toNanos() / 1_000 + "us");
+      return "latency-over-"
+          + (overNanos % 1_000_000 == 0
+              ? overNanos / 1_000_000 + "ms"
+              : overNanos % 1_000 == 0 ? overNanos / 1_000 + "us" : overNanos + "ns");
     }
 
     @Override

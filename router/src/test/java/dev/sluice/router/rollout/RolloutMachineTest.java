@@ -1,0 +1,371 @@
+package dev.sluice.router.rollout;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.sluice.router.assignment.Exposure;
+import dev.sluice.router.rollout.Decision.Hold;
+import dev.sluice.router.rollout.Decision.Move;
+import dev.sluice.router.rollout.Decision.Refuse;
+import dev.sluice.router.rollout.RolloutEvent.Abort;
+import dev.sluice.router.rollout.RolloutEvent.Flipped;
+import dev.sluice.router.rollout.RolloutEvent.Pause;
+import dev.sluice.router.rollout.RolloutEvent.Promote;
+import dev.sluice.router.rollout.RolloutEvent.Resume;
+import dev.sluice.router.rollout.RolloutEvent.Review;
+import dev.sluice.router.rollout.RolloutEvent.SetWeight;
+import dev.sluice.router.rollout.RolloutNote.Promotion;
+import dev.sluice.router.rollout.Step.Canary;
+import dev.sluice.router.rollout.Step.ExpansionCondition;
+import dev.sluice.router.rollout.Step.Shadow;
+import java.util.List;
+import java.util.SplittableRandom;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+final class RolloutMachineTest {
+
+  private static final int BLAST_RADIUS = 3_000;
+  private static final long START = 1_000_000;
+  private static final long STEP_MILLIS = 10_000;
+  private static final int DE = 0;
+  private static final int VIP = 1;
+  private static final int OTHER = 2;
+
+  private static final List<Step> STEPS =
+      List.of(
+          new Shadow(10_000, new ExpansionCondition(100, 10, STEP_MILLIS)),
+          new Canary(500, 200, new ExpansionCondition(100, 10, STEP_MILLIS)),
+          new Canary(2_500, 0, new ExpansionCondition(100, 10, STEP_MILLIS)));
+
+  private final RolloutMachine machine = machine(Promotion.AUTOMATIC);
+  private final Counts counts = new Counts();
+
+  // --- every stage x every event --------------------------------------------------------------------------------------
+
+  /// What each event does in each stage. A move names the stage that follows; `-` holds, `x` refuses.
+  @ParameterizedTest(name = "{0}")
+  @CsvSource(
+      useHeadersInDisplayName = true,
+      textBlock =
+          """
+          stage,     review (not met), review (met),  set-weight, set beyond, pause,    resume,    promote,     abort,   flipped
+          shadow,    -,                Running 1,     x,          x,          Paused 0, -,         x,           Aborted, Stopped
+          canary,    -,                Running 2,     Running 1,  x,          Paused 1, -,         CoolingDown, Aborted, Stopped
+          last,      -,                CoolingDown,   Running 2,  x,          Paused 2, -,         CoolingDown, Aborted, Stopped
+          pausedShadow, -,             -,             x,          x,          -,        Running 0, x,           Aborted, Stopped
+          paused,    -,                -,             Paused 1,   x,          -,        Running 1, CoolingDown, Aborted, Stopped
+          cooling,   -,                Promoted,      x,          x,          x,        x,         -,           Aborted, Stopped
+          promoted,  -,                -,             x,          x,          x,        x,         -,           -,       -
+          stopped,   -,                -,             x,          x,          x,        x,         x,           -,       -
+          aborted,   -,                -,             x,          x,          x,        x,         x,           -,       -
+          """)
+  void everyEventInEveryStage(
+      String stage, String notMet, String met, String setWeight, String beyond, String pause, String resume,
+      String promote, String abort, String flipped) {
+    RolloutState state = reach(stage);
+    long later = START + 20 * STEP_MILLIS;
+    assertThat(outcome(machine.decide(state, new Review(), counts, START + 1_000))).as("review, not met").isEqualTo(notMet);
+    assertThat(outcome(machine.decide(state, new SetWeight(700, "why"), counts, later))).as("set-weight").isEqualTo(setWeight);
+    assertThat(outcome(machine.decide(state, new SetWeight(3_001, "why"), counts, later))).as("beyond").isEqualTo(beyond);
+    assertThat(outcome(machine.decide(state, new Pause("why"), counts, later))).as("pause").isEqualTo(pause);
+    assertThat(outcome(machine.decide(state, new Resume("why"), counts, later))).as("resume").isEqualTo(resume);
+    assertThat(outcome(machine.decide(state, new Promote("why"), counts, later))).as("promote").isEqualTo(promote);
+    assertThat(outcome(machine.decide(state, new Abort("why"), counts, later))).as("abort").isEqualTo(abort);
+    assertThat(outcome(machine.decide(state, new Flipped("why"), counts, later))).as("flipped").isEqualTo(flipped);
+    counts.observe(1_000, DE, VIP, OTHER);
+    assertThat(outcome(machine.decide(state, new Review(), counts, later))).as("review, met").isEqualTo(met);
+  }
+
+  private static String outcome(Decision decision) {
+    return switch (decision) {
+      case Hold _ -> "-";
+      case Refuse _ -> "x";
+      case Move move ->
+          switch (move.next().stage()) {
+            case Stage.Running running -> "Running " + running.step();
+            case Stage.Paused paused -> "Paused " + paused.step();
+            case Stage.CoolingDown _ -> "CoolingDown";
+            case Stage.Promoted _ -> "Promoted";
+            case Stage.Stopped _ -> "Stopped";
+            case Stage.Aborted _ -> "Aborted";
+          };
+    };
+  }
+
+  private RolloutState reach(String stage) {
+    Stage at =
+        switch (stage) {
+          case "shadow" -> new Stage.Running(0, START);
+          case "canary" -> new Stage.Running(1, START);
+          case "last" -> new Stage.Running(2, START);
+          case "pausedShadow" -> new Stage.Paused(0, "lunch");
+          case "paused" -> new Stage.Paused(1, "lunch");
+          case "cooling" -> new Stage.CoolingDown(START);
+          case "promoted" -> new Stage.Promoted(START);
+          case "stopped" -> new Stage.Stopped("error-rate");
+          case "aborted" -> new Stage.Aborted("a hunch");
+          default -> throw new IllegalArgumentException(stage);
+        };
+    return new RolloutState(at, 7, 500, 200, List.of(0L, 0L, 0L));
+  }
+
+  // --- evidence -------------------------------------------------------------------------------------------------------
+
+  @Test
+  void aRolloutBeginsWithItsFirstStep() {
+    assertThat(machine.begin(START))
+        .isEqualTo(new RolloutState(new Stage.Running(0, START), 1, 0, 10_000, List.of(0L, 0L, 0L)));
+  }
+
+  @Test
+  void tooLittleEvidenceHoldsForEverAndSaysWhatIsMissing() {
+    RolloutState state = machine.begin(START);
+    assertThat(machine.decide(state, new Review(), counts, START))
+        .isEqualTo(new Hold("100 more comparisons, 10 more comparisons in country=DE, 10 more comparisons in tier=vip, "
+            + "10 s more in this step"));
+    counts.observe(30, DE);
+    assertThat(machine.decide(state, new Review(), counts, START + STEP_MILLIS - 1))
+        .isEqualTo(new Hold("70 more comparisons, 10 more comparisons in tier=vip, 1 s more in this step"));
+    long years = START + 100L * 365 * 24 * 3_600_000;
+    assertThat(machine.decide(state, new Review(), counts, years))
+        .isEqualTo(new Hold("70 more comparisons, 10 more comparisons in tier=vip"));
+    counts.observe(1_000_000, OTHER);
+    assertThat(machine.decide(state, new Review(), counts, years))
+        .as("a quiet segment is not carried by a busy one")
+        .isEqualTo(new Hold("10 more comparisons in tier=vip"));
+    counts.observe(10, VIP);
+    assertThat(machine.decide(state, new Review(), counts, years)).isInstanceOf(Move.class);
+  }
+
+  @Test
+  void otherHasNoMinimumOfItsOwn() {
+    counts.observe(50, DE, VIP);
+    assertThat(machine.decide(machine.begin(START), new Review(), counts, START + STEP_MILLIS)).isInstanceOf(Move.class);
+  }
+
+  @Test
+  void evidenceWithoutTheTimeHolds() {
+    counts.observe(1_000, DE, VIP);
+    assertThat(machine.decide(machine.begin(START), new Review(), counts, START + 1))
+        .isEqualTo(new Hold("10 s more in this step"));
+  }
+
+  @Test
+  void aStepAsksForEvidenceOfItsOwnAndOfItsOwnKind() {
+    counts.observe(1_000, DE, VIP);
+    RolloutState canary = moved(machine.decide(machine.begin(START), new Review(), counts, START + STEP_MILLIS));
+    assertThat(canary)
+        .isEqualTo(new RolloutState(new Stage.Running(1, START + STEP_MILLIS), 2, 500, 200, List.of(1_000L, 1_000L, 0L)));
+    counts.comparisons[DE] += 1_000_000;
+    assertThat(machine.decide(canary, new Review(), counts, START + 2 * STEP_MILLIS))
+        .as("comparisons are no answers to callers")
+        .isEqualTo(new Hold("100 more candidate answers, 10 more candidate answers in country=DE, "
+            + "10 more candidate answers in tier=vip"));
+  }
+
+  @Test
+  void aWholeRolloutGoesStepByStepToItsPromotion() {
+    RolloutState state = machine.begin(START);
+    long now = START;
+    for (String kind : List.of("advanced", "advanced", "promoted")) {
+      counts.observe(100, DE, VIP);
+      now += STEP_MILLIS;
+      Decision decision = machine.decide(state, new Review(), counts, now);
+      assertThat(decision).isInstanceOfSatisfying(Move.class, move -> assertThat(move.kind()).isEqualTo(kind));
+      state = moved(decision);
+    }
+    assertThat(state.weightBasisPoints()).isEqualTo(Exposure.ALL);
+    assertThat(state.epoch()).isEqualTo(4);
+    long end = now + ExampleNotes.COOL_DOWN_MILLIS;
+    assertThat(machine.decide(state, new Review(), counts, end - 1)).isEqualTo(new Hold("the cool-down ends in 1 s"));
+    RolloutState promoted = moved(machine.decide(state, new Review(), counts, end));
+    assertThat(promoted.stage()).isEqualTo(new Stage.Promoted(now));
+    assertThat(promoted.weightBasisPoints()).isEqualTo(Exposure.ALL);
+  }
+
+  @Test
+  void manualPromotionWaitsForAPerson() {
+    RolloutMachine manual = machine(Promotion.MANUAL);
+    RolloutState last = new RolloutState(new Stage.Running(2, START), 3, 2_500, 0, List.of(0L, 0L, 0L));
+    counts.observe(1_000, DE, VIP);
+    long later = START + 1_000 * STEP_MILLIS;
+    assertThat(manual.decide(last, new Review(), counts, later)).isEqualTo(new Hold("a person to promote it"));
+    assertThat(moved(manual.decide(last, new Promote("looks good"), counts, later)).stage())
+        .isEqualTo(new Stage.CoolingDown(later));
+  }
+
+  // --- commands -------------------------------------------------------------------------------------------------------
+
+  @Test
+  void aPauseKeepsTheWeightAndStopsExpansionUntilAPersonResumes() {
+    RolloutState running = reach("canary");
+    RolloutState paused = moved(machine.decide(running, new Pause("a holiday"), counts, START + 1));
+    assertThat(paused.stage()).isEqualTo(new Stage.Paused(1, "a holiday"));
+    assertThat(paused.weightBasisPoints()).isEqualTo(running.weightBasisPoints());
+    assertThat(paused.shadowBasisPoints()).isEqualTo(running.shadowBasisPoints());
+    assertThat(paused.epoch()).as("nothing changes for a caller").isEqualTo(running.epoch());
+    counts.observe(1_000_000, DE, VIP, OTHER);
+    long weeks = START + 1_000_000_000;
+    assertThat(machine.decide(paused, new Review(), counts, weeks)).isEqualTo(new Hold("a person to resume it"));
+    RolloutState resumed = moved(machine.decide(paused, new Resume("back"), counts, weeks));
+    assertThat(machine.decide(resumed, new Review(), counts, weeks + 1))
+        .as("the step's clock starts again")
+        .isEqualTo(new Hold("10 s more in this step"));
+    assertThat(machine.decide(resumed, new Review(), counts, weeks + STEP_MILLIS)).isInstanceOf(Move.class);
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"shadow", "canary", "last", "pausedShadow", "paused", "cooling"})
+  void aTripEndsTheRolloutFromEveryStage(String stage) {
+    RolloutState state = reach(stage);
+    RolloutState stopped = moved(machine.decide(state, new Flipped("error-rate: 2 bad"), counts, START));
+    assertThat(stopped)
+        .isEqualTo(new RolloutState(
+            new Stage.Stopped("error-rate: 2 bad"), state.epoch() + 1, 0, 0, state.observedAtEntry()));
+  }
+
+  @Test
+  void aFlipInTheCoolDownGoesBackToTheBaseline() {
+    RolloutState cooling = moved(machine.decide(reach("last"), new Promote("good"), counts, START));
+    assertThat(cooling.weightBasisPoints()).isEqualTo(Exposure.ALL);
+    RolloutState stopped = moved(machine.decide(cooling, new Flipped("latency"), counts, START + 1));
+    assertThat(stopped.stage()).isEqualTo(new Stage.Stopped("latency"));
+    assertThat(stopped.weightBasisPoints()).isZero();
+  }
+
+  @Test
+  void abortingTwiceIsAbortingOnce() {
+    RolloutState aborted = moved(machine.decide(reach("canary"), new Abort("a hunch"), counts, START));
+    assertThat(aborted.stage()).isEqualTo(new Stage.Aborted("a hunch"));
+    assertThat(aborted.weightBasisPoints()).isZero();
+    assertThat(aborted.epoch()).isEqualTo(8);
+    assertThat(machine.decide(aborted, new Abort("again"), counts, START)).isEqualTo(new Hold(""));
+    assertThat(machine.decide(aborted, new Flipped("late verdict"), counts, START)).isEqualTo(new Hold(""));
+  }
+
+  @Test
+  void aWeightUpToTheBlastRadiusIsSetAndOneBeyondItIsRefused() {
+    RolloutState canary = reach("canary");
+    RolloutState most = moved(machine.decide(canary, new SetWeight(BLAST_RADIUS, "more"), counts, START));
+    assertThat(most.weightBasisPoints()).isEqualTo(BLAST_RADIUS);
+    assertThat(most.epoch()).isEqualTo(canary.epoch() + 1);
+    assertThat(most.stage()).isEqualTo(canary.stage());
+    assertThat(machine.decide(canary, new SetWeight(BLAST_RADIUS + 1, "more"), counts, START))
+        .isEqualTo(new Refuse("weight 30.01 % is beyond the blast radius of 30.0 % in the note"));
+    assertThat(moved(machine.decide(canary, new SetWeight(0, "none"), counts, START)).weightBasisPoints()).isZero();
+    assertThat(machine.decide(canary, new SetWeight(500, "the same"), counts, START)).isEqualTo(new Hold(""));
+  }
+
+  @Test
+  void aNegativeWeightIsRefused() {
+    assertThat(machine.decide(reach("canary"), new SetWeight(-1, "less"), counts, START))
+        .isEqualTo(new Refuse("weight -0.01 % is below 0 %"));
+  }
+
+  @Test
+  void aShadowStepHasNoWeightToSetAndNothingToPromote() {
+    assertThat(machine.decide(reach("shadow"), new SetWeight(100, "more"), counts, START))
+        .isEqualTo(new Refuse("step 1 of 3 is a shadow step: the candidate answers nobody in it"));
+    assertThat(machine.decide(reach("pausedShadow"), new Promote("now"), counts, START))
+        .isEqualTo(new Refuse("step 1 of 3 is a shadow step: the candidate has not answered a caller yet"));
+  }
+
+  @Test
+  void aRefusalSaysHowTheRolloutEnded() {
+    assertThat(machine.decide(reach("stopped"), new Pause(""), counts, START))
+        .isEqualTo(new Refuse("it has ended: stopped, error-rate"));
+    assertThat(machine.decide(reach("aborted"), new Promote(""), counts, START))
+        .isEqualTo(new Refuse("it has ended: aborted, a hunch"));
+    assertThat(machine.decide(reach("promoted"), new SetWeight(1, ""), counts, START))
+        .isEqualTo(new Refuse("it has ended: the candidate was promoted"));
+  }
+
+  // --- properties -----------------------------------------------------------------------------------------------------
+
+  @Test
+  void whateverHappensInWhateverOrder() {
+    for (long seed = 0; seed < 3_000; seed++) {
+      SplittableRandom random = new SplittableRandom(seed * 1_000_003);
+      RolloutMachine any = machine(random.nextBoolean() ? Promotion.AUTOMATIC : Promotion.MANUAL);
+      Counts seen = new Counts();
+      long now = START;
+      RolloutState state = any.begin(now);
+      boolean promoted = false;
+      for (int i = 0; i < 200; i++) {
+        now += random.nextLong(0, STEP_MILLIS);
+        seen.observe(random.nextInt(60), random.nextInt(3));
+        RolloutEvent event = anyEvent(random);
+        String where = "seed %d, event %d, %s in %s".formatted(seed, i, event, state);
+        switch (any.decide(state, event, seen, now)) {
+          case Hold _, Refuse _ -> {}
+          case Move(RolloutState next, String kind, String reason) -> {
+            assertThat(state.stage().isEnded()).as("an ended rollout never moves again: %s", where).isFalse();
+            assertThat(next).as(where).isNotEqualTo(state);
+            assertThat(kind).as(where).isNotEmpty();
+            assertThat(reason).as(where).isNotEmpty();
+            boolean exposureChanges = next.weightBasisPoints() != state.weightBasisPoints();
+            boolean ends = next.stage() instanceof Stage.Stopped || next.stage() instanceof Stage.Aborted;
+            assertThat(next.epoch() - state.epoch()).as("epoch: %s", where).isBetween(exposureChanges || ends ? 1L : 0L, 1L);
+            promoted |= next.stage() instanceof Stage.CoolingDown;
+            assertThat(next.weightBasisPoints()).as("weight: %s", where).isBetween(0, promoted ? Exposure.ALL : BLAST_RADIUS);
+            if (ends) {
+              assertThat(next.weightBasisPoints()).as("weight after the end: %s", where).isZero();
+              assertThat(next.shadowBasisPoints()).as("shadow after the end: %s", where).isZero();
+            }
+            if (next.stage() instanceof Stage.Promoted) {
+              assertThat(state.stage()).as("a promotion cools down first: %s", where).isInstanceOf(Stage.CoolingDown.class);
+            }
+            state = next;
+          }
+        }
+      }
+    }
+  }
+
+  private static RolloutEvent anyEvent(SplittableRandom random) {
+    return switch (random.nextInt(40)) {
+      case 0 -> new Abort("abort");
+      case 1 -> new Flipped("flipped");
+      case 2 -> new Promote("promote");
+      case 3, 4, 5 -> new Pause("pause");
+      case 6, 7, 8, 9 -> new Resume("resume");
+      case 10, 11, 12, 13 -> new SetWeight(random.nextInt(-500, 11_000), "set");
+      default -> new Review();
+    };
+  }
+
+  // --- making things --------------------------------------------------------------------------------------------------
+
+  private static RolloutMachine machine(Promotion promotion) {
+    return new RolloutMachine(ExampleNotes.note(STEPS, BLAST_RADIUS, promotion));
+  }
+
+  private static RolloutState moved(Decision decision) {
+    assertThat(decision).isInstanceOf(Move.class);
+    return ((Move) decision).next();
+  }
+
+  private static final class Counts implements RolloutMachine.Evidence {
+    private final long[] comparisons = new long[3];
+    private final long[] live = new long[3];
+
+    void observe(long count, int... segments) {
+      for (int segment : segments) {
+        comparisons[segment] += count;
+        live[segment] += count;
+      }
+    }
+
+    @Override
+    public long comparisonsCompleted(int segment) {
+      return comparisons[segment];
+    }
+
+    @Override
+    public long liveCompleted(int segment) {
+      return live[segment];
+    }
+  }
+}
