@@ -57,7 +57,9 @@ final class SegmentsTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"", "country", "=DE", "country=", "Country=DE", "country=DE,", ",country=DE", "-x=1", "a b=1", "country=DE,,tier=vip"})
+  @ValueSource(strings = {
+      "", "country", "=DE", "country=", "Country=DE", "country=DE,", ",country=DE", "-x=1", "a b=1", "country=DE,,tier=vip"
+  })
   void whatIsNotASegmentIsRefusedByName(String text) {
     assertThatThrownBy(() -> SegmentRule.parse(text))
         .isInstanceOf(IllegalArgumentException.class)

@@ -62,11 +62,12 @@ final class ComparisonTest {
 
     @Test
     void anInfinityAgreesWithItselfOnly() {
-      for (Numeric numeric : List.of(new Numeric(0, 0), new Numeric(1, 0), new Numeric(0, 0.5), new Numeric(1e300, 1e300))) {
-        assertThat(numeric.compare(row(POSITIVE_INFINITY), row(POSITIVE_INFINITY), 1)).isEqualTo(Disagreement.NONE);
-        assertThat(numeric.compare(row(POSITIVE_INFINITY), row(NEGATIVE_INFINITY), 1)).as("%s", numeric).isEqualTo(Disagreement.TOTAL);
-        assertThat(numeric.compare(row(POSITIVE_INFINITY), row(1), 1)).as("%s", numeric).isEqualTo(Disagreement.TOTAL);
-        assertThat(numeric.compare(row(1), row(NEGATIVE_INFINITY), 1)).as("%s", numeric).isEqualTo(Disagreement.TOTAL);
+      Numbers infinite = row(POSITIVE_INFINITY);
+      for (Numeric each : List.of(new Numeric(0, 0), new Numeric(1, 0), new Numeric(0, 0.5), new Numeric(1e300, 1e300))) {
+        assertThat(each.compare(infinite, row(POSITIVE_INFINITY), 1)).as("%s", each).isEqualTo(Disagreement.NONE);
+        assertThat(each.compare(infinite, row(NEGATIVE_INFINITY), 1)).as("%s", each).isEqualTo(Disagreement.TOTAL);
+        assertThat(each.compare(infinite, row(1), 1)).as("%s", each).isEqualTo(Disagreement.TOTAL);
+        assertThat(each.compare(row(1), row(NEGATIVE_INFINITY), 1)).as("%s", each).isEqualTo(Disagreement.TOTAL);
       }
     }
 
@@ -143,7 +144,7 @@ final class ComparisonTest {
     void aMissingNumberOnOneSideIsADisagreement() {
       assertThat(topOne.compare(row(1, 2, NaN), row(1, 2, 0), 3)).isEqualTo(new Disagreement(1, true));
       assertThat(topOne.compare(row(0, NaN), row(0, 1), 2)).isEqualTo(new Disagreement(1, true));
-      assertThat(topOne.compare(row(NaN, 1), row(1, NaN), 2)).as("missing at different places").isEqualTo(new Disagreement(1, true));
+      assertThat(topOne.compare(row(NaN, 1), row(1, NaN), 2)).as("at different places").isEqualTo(new Disagreement(1, true));
     }
 
     @Test
@@ -160,7 +161,8 @@ final class ComparisonTest {
     @Test
     void isTheShareOfDecisionsThatChange() {
       Threshold every = new Threshold(0.5, -1);
-      assertThat(every.compare(row(0.4, 0.6, 0.9, 0.1), row(0.49, 0.5, 0.2, 0.3), 2)).isEqualTo(new Disagreement(0.25, true));
+      assertThat(every.compare(row(0.4, 0.6, 0.9, 0.1), row(0.49, 0.5, 0.2, 0.3), 2))
+          .isEqualTo(new Disagreement(0.25, true));
       assertThat(every.compare(row(0.4, 0.6), row(0.1, 0.9), 2)).isEqualTo(Disagreement.NONE);
     }
 
@@ -220,7 +222,8 @@ final class ComparisonTest {
     @Test
     void tellsLargeIntegersApart() {
       long large = 1L << 53;
-      assertThat(exact.compare(integers(large, -large), integers(large + 1, -large), 2)).isEqualTo(new Disagreement(0.5, true));
+      assertThat(exact.compare(integers(large, -large), integers(large + 1, -large), 2))
+          .isEqualTo(new Disagreement(0.5, true));
       assertThat(exact.compare(integers(Long.MAX_VALUE), integers(Long.MAX_VALUE), 1)).isEqualTo(Disagreement.NONE);
     }
 

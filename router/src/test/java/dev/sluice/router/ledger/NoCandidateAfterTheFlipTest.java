@@ -68,15 +68,15 @@ final class NoCandidateAfterTheFlipTest {
       assertThat(done.ledger.trip()).as(which).isNotNull().isEqualTo(done.verdict.get());
       assertThat(Exposure.isFlipped(done.ledger.exposure())).as(which).isTrue();
       assertThat(Exposure.weightBasisPoints(done.ledger.exposure())).as(which).isZero();
-      assertThat(done.ledger.liveDispatched(ArmedRule.OVERALL)).as("nothing is lost, %s", which).isEqualTo(done.candidates);
-      assertThat(done.ledger.liveCompleted(ArmedRule.OVERALL)).as("nothing is lost, %s", which).isEqualTo(done.candidates);
+      assertThat(done.ledger.liveDispatched(ArmedRule.OVERALL)).as("none lost, %s", which).isEqualTo(done.candidates);
+      assertThat(done.ledger.liveCompleted(ArmedRule.OVERALL)).as("none lost, %s", which).isEqualTo(done.candidates);
       assertThat(done.candidates).as(which).isGreaterThan(1_000);
       assertThat(done.beganAfterFlip).as(which).isGreaterThan(10_000);
       routed += done.routed;
       beganAfterFlip += done.beganAfterFlip;
     }
     System.out.printf(
-        "flip, raising %s: %,d requests in %d rounds, %,d of them began after the flip, 0 on the candidate; about %.0f ns each%n",
+        "flip, raising %s: %,d requests in %d rounds, %,d began after the flip, 0 on the candidate; roughly %.0f ns each%n",
         raising, routed, rounds, beganAfterFlip, (System.nanoTime() - start) / (double) routed);
     assertThat(routed).isGreaterThanOrEqualTo(10_000_000);
   }
@@ -240,8 +240,8 @@ final class NoCandidateAfterTheFlipTest {
       }
     }
 
-    /// The single writer: a little more weight at the pace of the traffic. It takes its time between reading and writing, so
-    /// that the flip comes in between.
+    /// The single writer: a little more weight at the pace of the traffic. It takes its time between reading and writing,
+    /// so that the flip comes in between.
     private Tally raise() {
       long word = ledger.exposure();
       while (!Exposure.isFlipped(word) && hundreds.get() < REQUESTS_PER_ROUND / 100) {

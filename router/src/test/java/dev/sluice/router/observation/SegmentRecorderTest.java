@@ -108,7 +108,7 @@ final class SegmentRecorderTest {
       List<Future<?>> recording = new ArrayList<>();
       for (int thread = 0; thread < threads; thread++) {
         SplittableRandom random = new SplittableRandom(seed + thread);
-        recording.add(executor.submit(() -> random.ints(each).forEach(i -> together.record(anyObservation(new SplittableRandom(i))))));
+        recording.add(executor.submit(() -> recordAll(random, each, together)));
       }
       for (Future<?> future : recording) {
         future.get();
@@ -117,9 +117,15 @@ final class SegmentRecorderTest {
       reading.get();
     }
     for (int thread = 0; thread < threads; thread++) {
-      new SplittableRandom(seed + thread).ints(each).forEach(i -> alone.record(anyObservation(new SplittableRandom(i))));
+      recordAll(new SplittableRandom(seed + thread), each, alone);
     }
     assertSame(together.snapshot(), alone.snapshot(), seed);
+  }
+
+  private static void recordAll(SplittableRandom random, int count, SegmentRecorder recorder) {
+    for (int i = 0; i < count; i++) {
+      recorder.record(anyObservation(random));
+    }
   }
 
   private static Observation anyObservation(SplittableRandom random) {
@@ -136,9 +142,7 @@ final class SegmentRecorderTest {
   private static void assertSame(SegmentSnapshot actual, SegmentSnapshot expected, long seed) {
     assertThat(counts(actual)).as("seed %d", seed).isEqualTo(counts(expected));
     assertThat(actual.fellBack()).as("seed %d", seed).isEqualTo(expected.fellBack());
-    assertThat(bars(actual.baseline().latencyNanos())).as("seed %d", seed).isEqualTo(bars(expected.baseline().latencyNanos()));
-    assertThat(bars(actual.candidate().latencyNanos())).as("seed %d", seed).isEqualTo(bars(expected.candidate().latencyNanos()));
-    assertThat(bars(actual.distanceMillionths())).as("seed %d", seed).isEqualTo(bars(expected.distanceMillionths()));
+    assertThat(bars(actual)).as("seed %d", seed).isEqualTo(bars(expected));
   }
 
   private static List<Long> counts(SegmentSnapshot snapshot) {
@@ -146,6 +150,12 @@ final class SegmentRecorderTest {
         snapshot.baseline().answered(), snapshot.baseline().shadowed(), snapshot.baseline().failed(),
         snapshot.candidate().answered(), snapshot.candidate().shadowed(), snapshot.candidate().failed(),
         snapshot.compared(), snapshot.disagreed());
+  }
+
+  private static List<Map<Long, Long>> bars(SegmentSnapshot snapshot) {
+    return List.of(
+        bars(snapshot.baseline().latencyNanos()), bars(snapshot.candidate().latencyNanos()),
+        bars(snapshot.distanceMillionths()));
   }
 
   private static Map<Long, Long> bars(Histogram histogram) {

@@ -21,6 +21,7 @@ import dev.sluice.router.rollout.RolloutState;
 import dev.sluice.router.rollout.Stage;
 import dev.sluice.router.stop.ArmedRules;
 import dev.sluice.router.stop.Stop;
+import java.util.Comparator;
 import java.util.PriorityQueue;
 import java.util.SplittableRandom;
 import org.jspecify.annotations.Nullable;
@@ -51,10 +52,13 @@ final class SimulatedRollout {
       long answerMillisMean, boolean meddling) {}
 
   /// @param candidateCalls requests that the candidate ran, live or as shadow, before the end
-  /// @param candidateAnswers of these, the live ones
-  record Outcome(Stage stage, @Nullable Stop stop, int requests, int candidateCalls, int candidateAnswers, int afterTheEnd) {}
+  /// @param afterTheEnd requests that the candidate ran although they began after the flip
+  record Outcome(Stage stage, @Nullable Stop stop, int requests, int candidateCalls, int afterTheEnd) {}
 
   private record Completion(long atMillis, long order, Observation observation) {}
+
+  private static final Comparator<Completion> BY_TIME =
+      Comparator.comparingLong(Completion::atMillis).thenComparingLong(Completion::order);
 
   private final Plan plan;
   private final SplittableRandom random;
@@ -64,15 +68,13 @@ final class SimulatedRollout {
   private final RolloutMachine.Evidence evidence;
   private final Assigner assigner;
   private final long[] keyHashes;
-  private final PriorityQueue<Completion> inFlight =
-      new PriorityQueue<>((a, b) -> a.atMillis != b.atMillis ? Long.compare(a.atMillis, b.atMillis) : Long.compare(a.order, b.order));
+  private final PriorityQueue<Completion> inFlight = new PriorityQueue<>(BY_TIME);
 
   private RolloutState state;
   private @Nullable Stop stop;
   private long nowMillis;
   private long dispatched;
   private int candidateCalls;
-  private int candidateAnswers;
 
   SimulatedRollout(Plan plan, long seed) {
     this.plan = plan;
@@ -120,7 +122,6 @@ final class SimulatedRollout {
       }
     }
     int callsUntilTheEnd = candidateCalls;
-    int answersUntilTheEnd = candidateAnswers;
     if (Exposure.isFlipped(ledger.exposure())) {
       for (int i = 0; i < REQUESTS_AFTER_THE_END; i++) {
         nowMillis += MILLIS_BETWEEN_REQUESTS;
@@ -128,8 +129,7 @@ final class SimulatedRollout {
         request();
       }
     }
-    return new Outcome(
-        state.stage(), stop, requests, callsUntilTheEnd, answersUntilTheEnd, candidateCalls - callsUntilTheEnd);
+    return new Outcome(state.stage(), stop, requests, callsUntilTheEnd, candidateCalls - callsUntilTheEnd);
   }
 
   /// A command or a review, decided and applied as the single writer does.
@@ -164,7 +164,6 @@ final class SimulatedRollout {
     boolean candidateAnswersIt = assignment.variant() == Variant.CANDIDATE;
     if (candidateAnswersIt) {
       ledger.dispatchedLive(segment);
-      candidateAnswers++;
     } else if (assignment.shadowed()) {
       ledger.dispatchedShadow(segment);
     }
@@ -181,8 +180,10 @@ final class SimulatedRollout {
       if (answered >= 0 && copied >= 0) {
         boolean disagrees = random.nextDouble() < plan.candidate.at(segment, nowMillis).disagreeing;
         // A disagreement is noticed at once and agreement only when both have answered: the worst order for the test.
-        send(disagrees ? nowMillis : Math.max(answered, copied),
-            new Observation.Compared(assignment.epoch(), segment, disagrees ? new Disagreement(1, true) : Disagreement.NONE));
+        Disagreement disagreement = disagrees ? new Disagreement(1, true) : Disagreement.NONE;
+        send(
+            disagrees ? nowMillis : Math.max(answered, copied),
+            new Observation.Compared(assignment.epoch(), segment, disagreement));
       }
     }
   }
@@ -197,7 +198,8 @@ final class SimulatedRollout {
     }
     long at = answerTime(1);
     boolean slow = random.nextDouble() < rates.slow;
-    send(at, new Observation.Answered(assignment.epoch(), segment, variant, shadow, slow ? SLOW_NANOS + 1 : SLOW_NANOS));
+    long nanos = slow ? SLOW_NANOS + 1 : SLOW_NANOS;
+    send(at, new Observation.Answered(assignment.epoch(), segment, variant, shadow, nanos));
     return at;
   }
 
