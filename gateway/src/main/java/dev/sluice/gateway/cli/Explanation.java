@@ -12,6 +12,8 @@ import java.util.List;
 
 /// Tells in sentences where a rollout is and why, with the numbers that a reader needs to check the reason by hand.
 final class Explanation {
+  private static final int RULES_TOLD = 6;
+
   private Explanation() {}
 
   static List<String> of(Rollout rollout) {
@@ -81,23 +83,28 @@ final class Explanation {
     }
     sentences.add("A healthy candidate is stopped with probability at most %s. The stop rules, nearest first:"
         .formatted(Figures.number(rollout.getAlpha())));
-    rollout.getRulesList().stream()
-        .sorted(comparingDouble(RolloutPicture::nearness).reversed())
-        .forEach(rule -> sentences.add("  " + distance(rule)));
+    List<RuleEvidence> nearest =
+        rollout.getRulesList().stream().sorted(comparingDouble(RolloutPicture::nearness).reversed()).toList();
+    // Every rule that has anything against the candidate, and a few more to show the rest.
+    int told = Math.max(RULES_TOLD, (int) nearest.stream().filter(rule -> rule.getBad() > 0).count());
+    nearest.stream().limit(told).forEach(rule -> sentences.add("  " + distance(rule)));
+    if (nearest.size() > told) {
+      sentences.add("  and %d more, with nothing against the candidate.".formatted(nearest.size() - told));
+    }
     return sentences;
   }
 
-  /// The boundary of a running rule is about the *next* bad event.
   private static String distance(RuleEvidence rule) {
-    String next = rule.getDispatched() <= rule.getBoundary()
-        ? "one more within the first %s fires the rule".formatted(Figures.count(rule.getBoundary()))
-        : rule.getBoundary() > 0
-            ? "one more would have had to come within the first " + Figures.count(rule.getBoundary())
-            : "one more is never enough";
-    return "%s (limit %s): %s of %s %s; %s; evidence %s, fires at %s.".formatted(
+    return "%s (limit %s): %s of %s %s%s; evidence %s, fires at %s.".formatted(
         place(rule.getRule(), rule.getSegment()), Figures.number(rule.getLimit()), Figures.count(rule.getBad()),
-        Figures.count(rule.getDispatched()), badRequests(rule.getRule()), next, Figures.number(rule.getEvidence()),
-        Figures.number(rule.getThreshold()));
+        Figures.count(rule.getDispatched()), badRequests(rule.getRule()), nextBad(rule),
+        Figures.number(rule.getEvidence()), Figures.number(rule.getThreshold()));
+  }
+
+  /// The boundary of a running rule is about the *next* bad event; mostly that one alone would not be enough.
+  private static String nextBad(RuleEvidence rule) {
+    boolean fires = rule.getDispatched() > 0 && rule.getDispatched() < rule.getBoundary();
+    return fires ? "; one more within the first %s fires the rule".formatted(Figures.count(rule.getBoundary())) : "";
   }
 
   private static String place(String rule, String segment) {

@@ -216,6 +216,9 @@ public final class RolloutController implements AutoCloseable {
       live.flipByHand(); // as a stop rule's: first the baseline, then the paper
     }
     long before = live.ledger().exposure();
+    if (next.stage() instanceof Stage.Promoted && !live.ledger().expose(before, Assembly.exposure(next))) {
+      return; // a stop rule was faster: its flip is written next. After the swap, evidence of the cool-down decides no more.
+    }
     Firing firing = next.stage() instanceof Stage.Stopped ? firing(live, rollout.unwrittenFlip) : null;
     ServingVersion serving = serving(next.stage(), note);
     rollout.stored =

@@ -73,7 +73,11 @@ public final class RolloutMachine {
         yield remaining > 0
             ? new Decision.Hold("the cool-down ends in %d s".formatted((remaining + 999) / 1000))
             : new Decision.Move(
-                inStage(state, new Stage.Promoted(cooling.promotedMillis())), "completed", "the cool-down has ended");
+                new RolloutState(
+                    new Stage.Promoted(cooling.promotedMillis()), state.epoch() + 1, Exposure.ALL, 0,
+                    state.observedAtEntry()),
+                "completed",
+                "the cool-down has ended");
       }
       case Stage.Paused _ -> new Decision.Hold("a person to resume it");
       case Stage.Promoted _, Stage.Stopped _, Stage.Aborted _ -> new Decision.Hold("");
