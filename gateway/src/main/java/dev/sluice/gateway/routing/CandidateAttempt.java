@@ -80,8 +80,8 @@ final class CandidateAttempt {
       abandon(request.lifetime().over());
       return;
     }
-    ModelVersion candidate = routes.version(rollout.note().model(), rollout.note().candidateVersion());
-    if (candidate == null || !candidate.tryAcquire()) {
+    ModelVersion candidate = routes.acquire(rollout.note().model(), rollout.note().candidateVersion());
+    if (candidate == null) {
       giveUp(FallbackReason.UNAVAILABLE, true);
       return;
     }
@@ -161,13 +161,14 @@ final class CandidateAttempt {
   private void fallBack(FallbackReason reason, boolean inlineAllowed) {
     long candidateNanos = System.nanoTime() - startedNanos;
     rollout.checkAssignedBeforeFlip(request);
-    if (!route.version().tryAcquire()) {
+    ModelVersion baseline = routes.acquire(route);
+    if (baseline == null) {
       releaseBreaker(reason);
-      responder.fail(InferenceRouter.retired(route));
+      responder.fail(InferenceRouter.unloaded(route));
       return;
     }
     VersionRun.start(
-        route.version(),
+        baseline,
         request,
         lanes,
         inlineAllowed,

@@ -4,6 +4,7 @@ import dev.sluice.gateway.metrics.CallMeters;
 import dev.sluice.router.assignment.Assignment;
 import dev.sluice.router.assignment.Variant;
 import dev.sluice.router.observation.Observation;
+import dev.sluice.runtime.model.ModelVersion;
 import dev.sluice.runtime.tensor.Tensor;
 import java.util.List;
 
@@ -36,12 +37,13 @@ public final class InferenceRouter {
   }
 
   private void runAlone(Route route, InferenceRequest request, Responder responder) {
-    if (!route.version().tryAcquire()) {
-      responder.fail(retired(route));
+    ModelVersion version = routes.acquire(route);
+    if (version == null) {
+      responder.fail(unloaded(route));
       return;
     }
     VersionRun.start(
-        route.version(),
+        version,
         request,
         lanes,
         true,
@@ -62,13 +64,14 @@ public final class InferenceRouter {
 
   private void runBaseline(
       Route route, LiveRollout rollout, Assignment assignment, InferenceRequest request, Responder responder) {
-    if (!route.version().tryAcquire()) {
-      responder.fail(retired(route));
+    ModelVersion version = routes.acquire(route);
+    if (version == null) {
+      responder.fail(unloaded(route));
       return;
     }
     CallMeters meters = rollout.meters(Variant.BASELINE, assignment.segment());
     VersionRun.start(
-        route.version(),
+        version,
         request,
         lanes,
         true,
@@ -93,8 +96,7 @@ public final class InferenceRouter {
         });
   }
 
-  /// A version is published before the one that it replaces is retired, so finding a retired one means that it was unloaded.
-  static InferenceFailure retired(Route route) {
+  static InferenceFailure unloaded(Route route) {
     return new InferenceFailure(
         InferenceFailure.Kind.MODEL_NOT_READY,
         "Request for unknown model: '%s' version %d is not at ready state"

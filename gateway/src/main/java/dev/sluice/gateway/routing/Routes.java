@@ -66,6 +66,29 @@ public final class Routes {
     return route == null ? null : route.version();
   }
 
+  /// A lease on a version that is loaded, or null when it is not.
+  ///
+  /// A version that is replaced is published anew before the old one is retired, so looking once more finds its successor.
+  @Nullable ModelVersion acquire(String model, long number) {
+    ModelVersion retired = null;
+    while (true) {
+      ModelVersion version = version(model, number);
+      if (version == null || version == retired) {
+        return null;
+      }
+      if (version.tryAcquire()) {
+        return version;
+      }
+      retired = version;
+    }
+  }
+
+  /// A lease on the route's version, or on what has replaced it since the route was found.
+  @Nullable ModelVersion acquire(Route route) {
+    ModelVersion version = route.version();
+    return version.tryAcquire() ? version : acquire(version.model(), version.version());
+  }
+
   private static long parse(String version, String model) throws InferenceFailure {
     try {
       long number = Long.parseLong(version);

@@ -110,8 +110,8 @@ final class Shadow implements AutoCloseable {
     if (compares) {
       rollout.ledger().dispatchedComparison(segment);
     }
-    ModelVersion version = routes.version(rollout.note().model(), number);
-    if (version == null || !version.tryAcquire()) {
+    ModelVersion version = routes.acquire(rollout.note().model(), number);
+    if (version == null) {
       failed(copy, variant, 0);
       return;
     }
