@@ -249,8 +249,8 @@ public final class RolloutController implements AutoCloseable {
 
   private record LedgerEvidence(EvidenceLedger ledger) implements RolloutMachine.Evidence {
     @Override
-    public long comparisonsCompleted(int segment) {
-      return ledger.comparisonsCompleted(segment);
+    public long shadowsCompleted(int segment) {
+      return ledger.shadowsCompleted(segment);
     }
 
     @Override

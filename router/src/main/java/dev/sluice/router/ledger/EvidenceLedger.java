@@ -38,7 +38,7 @@ public final class EvidenceLedger {
   private static final int SHADOWS_DISPATCHED = 1;
   private static final int COMPARISONS_DISPATCHED = 2;
   private static final int LIVE_COMPLETED = 3;
-  private static final int COMPARISONS_COMPLETED = 4;
+  private static final int SHADOWS_COMPLETED = 4;
   private static final int BAD = 5;
 
   private final ArmedRules rules;
@@ -154,18 +154,9 @@ public final class EvidenceLedger {
   public @Nullable Trip record(Observation observation) {
     int block = block(observation.segment());
     switch (observation) {
-      case Observation.Answered answered -> {
-        if (answered.variant() == Variant.CANDIDATE && !answered.shadow()) {
-          words.increment(block + LIVE_COMPLETED);
-        }
-      }
-      case Observation.Failed failed -> {
-        if (failed.variant() == Variant.CANDIDATE && !failed.shadow()) {
-          words.increment(block + LIVE_COMPLETED);
-        }
-      }
-      case Observation.Compared _ -> words.increment(block + COMPARISONS_COMPLETED);
-      case Observation.FellBack _ -> {}
+      case Observation.Answered answered -> completed(block, answered.variant(), answered.shadow());
+      case Observation.Failed failed -> completed(block, failed.variant(), failed.shadow());
+      case Observation.Compared _, Observation.FellBack _ -> {}
     }
     Trip trip = null;
     List<StopRule> all = rules.rules();
@@ -176,6 +167,14 @@ public final class EvidenceLedger {
       }
     }
     return trip;
+  }
+
+  private void completed(int block, Variant variant, boolean shadow) {
+    if (shadow) {
+      words.increment(block + SHADOWS_COMPLETED);
+    } else if (variant == Variant.CANDIDATE) {
+      words.increment(block + LIVE_COMPLETED);
+    }
   }
 
   private @Nullable Trip recordBad(int rule, Observation observation) {
@@ -225,8 +224,9 @@ public final class EvidenceLedger {
     return sum(segment, LIVE_COMPLETED);
   }
 
-  public long comparisonsCompleted(int segment) {
-    return sum(segment, COMPARISONS_COMPLETED);
+  /// Requests that both variants have run, well or badly.
+  public long shadowsCompleted(int segment) {
+    return sum(segment, SHADOWS_COMPLETED);
   }
 
   private long sum(int segment, int word) {

@@ -29,7 +29,7 @@ public final class RolloutMachine {
 
   /// The evidence that expansion depends on: observations completed since the rollout began, by segment.
   public interface Evidence {
-    long comparisonsCompleted(int segment);
+    long shadowsCompleted(int segment);
 
     long liveCompleted(int segment);
   }
@@ -105,7 +105,7 @@ public final class RolloutMachine {
   private String missing(Stage.Running running, RolloutState state, Evidence evidence, long nowMillis) {
     Step step = note.steps().get(running.step());
     List<Long> now = observed(step, evidence);
-    String unit = step instanceof Step.Shadow ? "comparisons" : "candidate answers";
+    String unit = step instanceof Step.Shadow ? "shadowed requests" : "candidate answers";
     List<String> missing = new ArrayList<>();
     long total = 0;
     for (int segment = 0; segment < segments.count(); segment++) {
@@ -133,7 +133,7 @@ public final class RolloutMachine {
     for (int segment = 0; segment < segments.count(); segment++) {
       observed.add(
           switch (step) {
-            case Step.Shadow _ -> evidence.comparisonsCompleted(segment);
+            case Step.Shadow _ -> evidence.shadowsCompleted(segment);
             case Step.Canary _ -> evidence.liveCompleted(segment);
           });
     }

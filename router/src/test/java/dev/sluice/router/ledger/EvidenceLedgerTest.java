@@ -77,8 +77,8 @@ final class EvidenceLedgerTest {
     assertThat(ledger.bad(LATENCY, ArmedRule.OVERALL)).as("at the limit is not over it").isEqualTo(1);
     assertThat(ledger.liveDispatched(ArmedRule.OVERALL)).isEqualTo(2);
     assertThat(ledger.liveCompleted(ArmedRule.OVERALL)).as("live candidate calls only").isEqualTo(3);
-    assertThat(ledger.comparisonsCompleted(1)).isEqualTo(2);
-    assertThat(ledger.comparisonsCompleted(0)).isZero();
+    assertThat(ledger.shadowsCompleted(1)).as("well or badly").isEqualTo(1);
+    assertThat(ledger.shadowsCompleted(0)).isZero();
   }
 
   @Test

@@ -123,18 +123,18 @@ final class RolloutMachineTest {
   void tooLittleEvidenceHoldsForEverAndSaysWhatIsMissing() {
     RolloutState state = machine.begin(START);
     assertThat(machine.decide(state, new Review(), counts, START))
-        .isEqualTo(new Hold("100 more comparisons, 10 more comparisons in country=DE, 10 more comparisons in tier=vip, "
+        .isEqualTo(new Hold("100 more shadowed requests, 10 more shadowed requests in country=DE, 10 more shadowed requests in tier=vip, "
             + "10 s more in this step"));
     counts.observe(30, DE);
     assertThat(machine.decide(state, new Review(), counts, START + STEP_MILLIS - 1))
-        .isEqualTo(new Hold("70 more comparisons, 10 more comparisons in tier=vip, 1 s more in this step"));
+        .isEqualTo(new Hold("70 more shadowed requests, 10 more shadowed requests in tier=vip, 1 s more in this step"));
     long years = START + 100L * 365 * 24 * 3_600_000;
     assertThat(machine.decide(state, new Review(), counts, years))
-        .isEqualTo(new Hold("70 more comparisons, 10 more comparisons in tier=vip"));
+        .isEqualTo(new Hold("70 more shadowed requests, 10 more shadowed requests in tier=vip"));
     counts.observe(1_000_000, OTHER);
     assertThat(machine.decide(state, new Review(), counts, years))
         .as("a quiet segment is not carried by a busy one")
-        .isEqualTo(new Hold("10 more comparisons in tier=vip"));
+        .isEqualTo(new Hold("10 more shadowed requests in tier=vip"));
     counts.observe(10, VIP);
     assertThat(machine.decide(state, new Review(), counts, years)).isInstanceOf(Move.class);
   }
@@ -158,9 +158,9 @@ final class RolloutMachineTest {
     RolloutState canary = moved(machine.decide(machine.begin(START), new Review(), counts, START + STEP_MILLIS));
     assertThat(canary)
         .isEqualTo(new RolloutState(new Stage.Running(1, START + STEP_MILLIS), 2, 500, 200, List.of(1_000L, 1_000L, 0L)));
-    counts.comparisons[DE] += 1_000_000;
+    counts.shadows[DE] += 1_000_000;
     assertThat(machine.decide(canary, new Review(), counts, START + 2 * STEP_MILLIS))
-        .as("comparisons are no answers to callers")
+        .as("shadows are no answers to callers")
         .isEqualTo(new Hold("100 more candidate answers, 10 more candidate answers in country=DE, "
             + "10 more candidate answers in tier=vip"));
   }
@@ -350,19 +350,19 @@ final class RolloutMachineTest {
   }
 
   private static final class Counts implements RolloutMachine.Evidence {
-    private final long[] comparisons = new long[3];
+    private final long[] shadows = new long[3];
     private final long[] live = new long[3];
 
     void observe(long count, int... segments) {
       for (int segment : segments) {
-        comparisons[segment] += count;
+        shadows[segment] += count;
         live[segment] += count;
       }
     }
 
     @Override
-    public long comparisonsCompleted(int segment) {
-      return comparisons[segment];
+    public long shadowsCompleted(int segment) {
+      return shadows[segment];
     }
 
     @Override

@@ -97,8 +97,8 @@ final class SimulatedRollout {
 
   private record CompletedSoFar(EvidenceLedger ledger) implements RolloutMachine.Evidence {
     @Override
-    public long comparisonsCompleted(int segment) {
-      return ledger.comparisonsCompleted(segment);
+    public long shadowsCompleted(int segment) {
+      return ledger.shadowsCompleted(segment);
     }
 
     @Override
