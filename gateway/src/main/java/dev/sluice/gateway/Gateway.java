@@ -8,6 +8,7 @@ import dev.sluice.gateway.control.ModelService;
 import dev.sluice.gateway.control.RolloutController;
 import dev.sluice.gateway.control.RolloutService;
 import dev.sluice.gateway.inference.InferenceService;
+import dev.sluice.gateway.inference.OpenStreams;
 import dev.sluice.gateway.metrics.GatewayMetrics;
 import dev.sluice.gateway.metrics.MetricsServer;
 import dev.sluice.gateway.routing.InferenceRouter;
@@ -57,6 +58,7 @@ public final class Gateway implements AutoCloseable {
   private final GatewayConfig config;
   private final Deque<AutoCloseable> opened = new ArrayDeque<>();
   private final HealthStatusManager health = new HealthStatusManager();
+  private final OpenStreams openStreams = new OpenStreams();
   private final ModelRepository repository;
   private final GatewayMetrics metrics;
   private final Routes routes;
@@ -161,6 +163,7 @@ public final class Gateway implements AutoCloseable {
             .maxRstFramesPerWindow(RESETS_MAX, RESETS_WINDOW_SECONDS)
             .permitKeepAliveTime(10, TimeUnit.SECONDS)
             .permitKeepAliveWithoutCalls(true)
+            .intercept(openStreams)
             .addService(service.definition())
             .addService(health.getHealthService())
             .addService(ProtoReflectionServiceV1.newInstance())
@@ -261,9 +264,13 @@ public final class Gateway implements AutoCloseable {
   /// Not ready any more, no new calls, calls in flight finish, everything is closed in the reverse order of opening.
   @Override
   public void close() {
+    if (!ready) {
+      return; // closed before
+    }
     ready = false;
     health.enterTerminalState();
     inferenceServer.shutdown();
+    openStreams.end();
     try {
       if (!inferenceServer.awaitTermination(config.drain().toMillis(), TimeUnit.MILLISECONDS)) {
         log.warn("calls were still in flight after {}; they are cut off", config.drain());

@@ -51,7 +51,7 @@ public final class ModelService extends ModelServiceImplBase {
   /// every call can fall back to.
   @Override
   public void unloadVersion(UnloadVersionRequest request, StreamObserver<ModelVersion> out) {
-    if (routes.defaultVersion(request.getModel()) == request.getVersion()) {
+    if (isDefault(request.getModel(), request.getVersion())) {
       out.onError(
           ControlStatuses.of(
               new ControlFailure(
@@ -92,8 +92,13 @@ public final class ModelService extends ModelServiceImplBase {
         .setVersion(status.version())
         .setState(status.state().name())
         .setReason(status.reason())
-        .setIsDefault(routes.defaultVersion(status.model()) == status.version())
+        .setIsDefault(isDefault(status.model(), status.version()))
         .setCallsInFlight(loaded == null ? 0 : loaded.callsInFlight())
         .build();
+  }
+
+  /// Version 0, which stands for a model as a whole, never is.
+  private boolean isDefault(String model, long version) {
+    return version != 0 && routes.defaultVersion(model) == version;
   }
 }

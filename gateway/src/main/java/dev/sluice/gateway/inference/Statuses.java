@@ -7,6 +7,7 @@ import com.google.rpc.ErrorInfo;
 import com.google.rpc.RetryInfo;
 import com.google.rpc.Status;
 import dev.sluice.gateway.routing.InferenceFailure;
+import dev.sluice.gateway.rpc.Trailers;
 import io.grpc.StatusRuntimeException;
 import io.grpc.protobuf.StatusProto;
 
@@ -25,7 +26,7 @@ final class Statuses {
     Status.Builder status =
         Status.newBuilder()
             .setCode(code(failure.kind()).getNumber())
-            .setMessage(failure.sentence())
+            .setMessage(Trailers.fitting(failure.sentence(), Trailers.SENTENCE_BYTES_MAX))
             .addDetails(
                 Any.pack(
                     ErrorInfo.newBuilder().setDomain("sluice.dev").setReason(failure.kind().name()).build()));

@@ -13,7 +13,7 @@ import java.util.concurrent.atomic.AtomicInteger;
 ///
 /// A model of microseconds runs on the event loop that brought the request: handing it to another thread would cost several
 /// times what the model does. A slower one runs on a pool, so that it does not stall the other requests of its loop. The
-/// model's own recent run time decides, call by call.
+/// model's own recent run time decides, call by call, and [InlineWatch] corrects it where a request takes longer than its like.
 public final class Lanes implements AutoCloseable {
 
   /// Models faster than this run where the request arrived.
@@ -24,11 +24,13 @@ public final class Lanes implements AutoCloseable {
 
   private final ThreadPoolExecutor pool;
   private final ScheduledThreadPoolExecutor timer;
+  private final InlineWatch inlineWatch;
 
   public Lanes(int threads) {
     this.pool = pool("sluice-model", threads, WAITING_MAX);
     this.timer = new ScheduledThreadPoolExecutor(1, named("sluice-timer"));
     timer.setRemoveOnCancelPolicy(true);
+    this.inlineWatch = new InlineWatch(timer);
   }
 
   /// A bounded pool of named daemon threads that refuses what does not fit.
@@ -53,6 +55,10 @@ public final class Lanes implements AutoCloseable {
   /// @throws RejectedExecutionException when as many requests wait as may
   void execute(Runnable task) {
     pool.execute(task);
+  }
+
+  InlineWatch inlineWatch() {
+    return inlineWatch;
   }
 
   /// For deadlines only: nothing that takes time may run on it.

@@ -34,8 +34,7 @@ final class VersionRun {
   static void start(
       ModelVersion version, InferenceRequest request, Lanes lanes, boolean inlineAllowed, Completion completion) {
     VersionRun run = new VersionRun(version, request, completion);
-    if (inlineAllowed && Lanes.runsInline(version)) {
-      run.compute(RunControl.none());
+    if (inlineAllowed && Lanes.runsInline(version) && run.computeInline(lanes)) {
       return;
     }
     try {
@@ -50,6 +49,20 @@ final class VersionRun {
     }
   }
 
+  /// On the thread that brought the request. Nothing else of that thread's can happen meanwhile, not even the news that the
+  /// caller has gone, so a run that turns out long is stopped, and begun anew on the pool.
+  ///
+  /// @return false if it was stopped; the lease is still held then
+  private boolean computeInline(Lanes lanes) {
+    RunControl control = RunControl.create();
+    InlineWatch.Place place = lanes.inlineWatch().begin(control);
+    try {
+      return compute(control, true);
+    } finally {
+      place.end();
+    }
+  }
+
   /// On a pool thread. The caller may have gone while the request waited; if it goes now, the model is told to stop.
   private void computeUnlessOver() {
     if (request.lifetime().isOver()) {
@@ -59,24 +72,29 @@ final class VersionRun {
     }
     RunControl control = RunControl.create();
     try (CallLifetime.Registration _ = request.lifetime().onOver(control::terminate)) {
-      compute(control);
+      compute(control, false);
     }
   }
 
-  private void compute(RunControl control) {
+  private boolean compute(RunControl control, boolean startsOver) {
     List<Tensor> outputs;
     try {
       outputs = version.run(request.inputs(), request.outputs(), control);
     } catch (ModelExecutionException e) {
-      completion.failed(failure(e, request), elapsed());
-      return;
-    } catch (RuntimeException | Error e) {
-      completion.failed(unexpected(version, e), elapsed());
-      return;
-    } finally {
+      if (startsOver && e.kind() == ModelExecutionException.Kind.TERMINATED) {
+        return false;
+      }
       version.release();
+      completion.failed(failure(e, request), elapsed());
+      return true;
+    } catch (RuntimeException | Error e) {
+      version.release();
+      completion.failed(unexpected(version, e), elapsed());
+      return true;
     }
+    version.release();
     completion.succeeded(outputs, elapsed());
+    return true;
   }
 
   static InferenceFailure failure(ModelExecutionException e, InferenceRequest request) {

@@ -45,6 +45,11 @@ public final class RunningGateway implements AutoCloseable {
         Gateway.start(GatewayConfig.onFreePorts(models, data), runtime, Clock.systemUTC()));
   }
 
+  /// With settings of its own, on loopback.
+  public static RunningGateway start(GatewayConfig config) throws StartFailure {
+    return new RunningGateway(Gateway.start(config));
+  }
+
   private static ManagedChannel channel(int port) {
     return Grpc.newChannelBuilder("127.0.0.1:" + port, InsecureChannelCredentials.create())
         .maxInboundMessageSize(MESSAGE_BYTES_MAX)

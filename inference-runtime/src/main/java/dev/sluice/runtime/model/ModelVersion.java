@@ -87,9 +87,18 @@ public final class ModelVersion {
   public List<Tensor> run(List<Tensor> inputs, List<String> outputs, RunControl control)
       throws ModelExecutionException {
     long start = System.nanoTime();
-    List<Tensor> answer = session.run(inputs, outputs, control);
-    recordRun(System.nanoTime() - start);
-    return answer;
+    try {
+      List<Tensor> answer = session.run(inputs, outputs, control);
+      recordRun(System.nanoTime() - start);
+      return answer;
+    } catch (ModelExecutionException e) {
+      // A run that was stopped would have taken even longer.
+      long nanos = System.nanoTime() - start;
+      if (e.kind() == ModelExecutionException.Kind.TERMINATED && nanos > typicalRunNanos()) {
+        recordRun(nanos);
+      }
+      throw e;
+    }
   }
 
   /// The leases given out and not yet returned.

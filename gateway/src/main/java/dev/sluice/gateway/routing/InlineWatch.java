@@ -1,0 +1,65 @@
+package dev.sluice.gateway.routing;
+
+import dev.sluice.runtime.model.RunControl;
+import java.time.Duration;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+
+/// Stops runs that hold the thread which brought their request for too long.
+///
+/// How long a model usually takes says nothing of this request: a batch of thousands, or a loop whose end is in the data, would
+/// keep every other connection of an event loop waiting, for ever in the worst case. Each thread notes its run in a place of its
+/// own, two volatile writes a request, and the timer looks at all places now and then.
+final class InlineWatch {
+
+  /// After this time a run is stopped at the next look.
+  static final long RUN_NANOS_MAX = Duration.ofMillis(20).toNanos();
+
+  private static final long LOOK_MILLIS = 20;
+
+  /// Where one thread notes its run.
+  static final class Place {
+    private final Thread thread = Thread.currentThread();
+    private volatile @Nullable Run run;
+
+    void end() {
+      run = null;
+    }
+  }
+
+  private record Run(RunControl control, long startedNanos) {}
+
+  private final Set<Place> places = ConcurrentHashMap.newKeySet();
+  private final ThreadLocal<Place> mine =
+      ThreadLocal.withInitial(
+          () -> {
+            Place place = new Place();
+            places.add(place);
+            return place;
+          });
+
+  InlineWatch(ScheduledExecutorService timer) {
+    var _ = timer.scheduleWithFixedDelay(this::look, LOOK_MILLIS, LOOK_MILLIS, TimeUnit.MILLISECONDS);
+  }
+
+  /// A run begins on this thread; the place's `end` follows.
+  Place begin(RunControl control) {
+    Place place = mine.get();
+    place.run = new Run(control, System.nanoTime());
+    return place;
+  }
+
+  private void look() {
+    long now = System.nanoTime();
+    for (Place place : places) {
+      Run run = place.run;
+      if (run != null && now - run.startedNanos() > RUN_NANOS_MAX) {
+        run.control().terminate();
+      }
+    }
+    places.removeIf(place -> !place.thread.isAlive());
+  }
+}
