@@ -16,6 +16,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.LongAdder;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -43,6 +44,7 @@ final class Shadow implements AutoCloseable {
   private final AtomicLong queuedBytes = new AtomicLong();
   private final LongAdder dropped = new LongAdder();
   private final Thread thread;
+  private volatile @Nullable RunControl running;
   private volatile boolean closed;
 
   Shadow(LiveRollout rollout, Routes routes, Lanes lanes) {
@@ -132,18 +134,28 @@ final class Shadow implements AutoCloseable {
                 },
                 timeoutNanos,
                 TimeUnit.NANOSECONDS);
+    running = control;
+    if (closed) {
+      control.terminate(); // close() may have looked before there was anything to stop
+    }
+    @Nullable List<Tensor> outputs = null;
     try {
-      List<Tensor> outputs = version.run(copy.request().inputs(), copy.request().outputs(), control);
-      if (settled.compareAndSet(false, true)) {
-        succeeded(copy, variant, outputs, System.nanoTime() - startedNanos, compares);
-      }
-    } catch (ModelExecutionException e) {
-      if (settled.compareAndSet(false, true)) {
-        failed(copy, variant, System.nanoTime() - startedNanos);
-      }
+      outputs = version.run(copy.request().inputs(), copy.request().outputs(), control);
+    } catch (ModelExecutionException | RuntimeException | Error e) {
+      // Whatever it is, it is the variant's: the other one has answered this request.
     } finally {
+      running = null;
       timeout.cancel(false);
       version.release();
+    }
+    long nanos = System.nanoTime() - startedNanos;
+    if (closed || !settled.compareAndSet(false, true)) {
+      return;
+    }
+    if (outputs != null && AnswerCheck.fits(outputs, copy.request().outputs(), version.signature())) {
+      succeeded(copy, variant, outputs, nanos, compares);
+    } else {
+      failed(copy, variant, nanos);
     }
   }
 
@@ -176,6 +188,10 @@ final class Shadow implements AutoCloseable {
   @Override
   public void close() {
     closed = true;
+    RunControl control = running;
+    if (control != null) {
+      control.terminate(); // nobody waits for its answer any more
+    }
     thread.interrupt();
   }
 }

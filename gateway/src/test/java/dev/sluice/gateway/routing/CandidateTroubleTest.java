@@ -134,8 +134,8 @@ class CandidateTroubleTest {
 
   /// The candidate is warmed when it is loaded, so one that hangs has to begin with it afterwards.
   private void assertHangingCandidateIsStopped(@Nullable Duration deadline, String fallback) throws Exception {
-    try (RunningGateway gateway = RunningGateway.start(models, data, runtime);
-        Session endless = endless()) {
+    Session endless = endless();
+    try (RunningGateway gateway = RunningGateway.start(models, data, runtime)) {
       assertStoppedWithoutHarm(
           gateway,
           deadline,
@@ -146,7 +146,8 @@ class CandidateTroubleTest {
     }
   }
 
-  /// ONNX Runtime in a loop that has no end until it is told to stop.
+  /// ONNX Runtime in a loop that has no end until it is told to stop. Never closed: freeing it under a run, should an
+  /// assertion fail, would take the whole process down.
   private Session endless() throws Exception {
     Path folder = OnnxModels.slowLinear(2, 1, 1, FOR_EVER).writeTo(data.resolve("aside"), "endless", 1);
     return new OnnxRuntime().load(folder, ModelSettings.defaults());
@@ -216,8 +217,8 @@ class CandidateTroubleTest {
 
   @Test
   void aCallThatItsCallerGaveUpIsNoEvidence() throws Exception {
-    try (RunningGateway gateway = RunningGateway.start(models, data, runtime);
-        Session endless = endless()) {
+    Session endless = endless();
+    try (RunningGateway gateway = RunningGateway.start(models, data, runtime)) {
       gateway.create(note("cancelled", strictCanary() + "fallback: { timeout: 1m }\n"));
       CountDownLatch running = new CountDownLatch(20);
       runtime.tamper(
