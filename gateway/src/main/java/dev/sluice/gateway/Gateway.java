@@ -3,6 +3,7 @@ package dev.sluice.gateway;
 import dev.sluice.gateway.config.GatewayConfig;
 import dev.sluice.gateway.control.Assembly;
 import dev.sluice.gateway.control.ControlFailure;
+import dev.sluice.gateway.control.Defaults;
 import dev.sluice.gateway.control.Journal;
 import dev.sluice.gateway.control.ModelService;
 import dev.sluice.gateway.control.RolloutController;
@@ -16,10 +17,12 @@ import dev.sluice.gateway.routing.Lanes;
 import dev.sluice.gateway.routing.Routes;
 import dev.sluice.gateway.store.LedgerFiles;
 import dev.sluice.gateway.store.ServingMarkers;
+import dev.sluice.gateway.store.ServingVersion;
 import dev.sluice.gateway.store.ShutdownMarker;
 import dev.sluice.gateway.store.SqliteStore;
+import dev.sluice.gateway.store.Store;
+import dev.sluice.gateway.store.StoreException;
 import dev.sluice.gateway.store.StoreLockedException;
-import dev.sluice.gateway.store.StoreUnreadableException;
 import dev.sluice.proto.inference.GRPCInferenceServiceGrpc;
 import dev.sluice.runtime.model.ModelRuntime;
 import dev.sluice.runtime.onnx.OnnxRuntime;
@@ -107,12 +110,22 @@ public final class Gateway implements AutoCloseable {
                     metrics,
                     lastMomentLost));
         opening.start();
-      } catch (StoreUnreadableException | ControlFailure e) {
+        store.servingVersions().forEach((model, version) -> markers.write(new ServingVersion(model, version)));
+        store.confirmBoot();
+        shutdown.ledgersTrusted();
+        auditInBackground(store);
+      } catch (StoreLockedException e) {
+        throw e;
+      } catch (StoreException | ControlFailure e) {
         // Not an outage: every model is served by the version that its last rollout trusted, and no candidate sees a request.
-        opening = null;
+        if (opening != null) {
+          opening.close();
+          opening = null;
+        }
+        routes.endAll();
         whyNoControl = "control state in %s: %s".formatted(config.dataDirectory(), e.getMessage());
         log.error("serving baselines only, without rollouts: {}", whyNoControl);
-        markers.read().forEach(routes::serve);
+        markers.read().forEach((model, version) -> Defaults.serve(model, version, repository, routes));
       }
       this.controller = opening;
       metrics.storeReadable(controller != null);
@@ -143,6 +156,20 @@ public final class Gateway implements AutoCloseable {
     } catch (IOException e) {
       throw new StartFailure("model-repository: '%s' is not a directory that can be read".formatted(root));
     }
+  }
+
+  /// In time proportional to the trail, so not before the first answer.
+  private static void auditInBackground(Store store) {
+    Thread.ofVirtual()
+        .name("sluice-audit")
+        .start(
+            () -> {
+              try {
+                store.verify();
+              } catch (StoreException e) {
+                log.error("the audit trail is not what was written: {}", e.getMessage());
+              }
+            });
   }
 
   private static long versionsReady(ModelRepository repository) {

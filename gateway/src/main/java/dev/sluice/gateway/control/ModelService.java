@@ -1,5 +1,6 @@
 package dev.sluice.gateway.control;
 
+import dev.sluice.gateway.routing.LiveRollout;
 import dev.sluice.gateway.routing.Routes;
 import dev.sluice.proto.control.v1.ListModelsRequest;
 import dev.sluice.proto.control.v1.ListModelsResponse;
@@ -39,12 +40,27 @@ public final class ModelService extends ModelServiceImplBase {
 
   @Override
   public void loadVersion(LoadVersionRequest request, StreamObserver<ModelVersion> out) {
+    LiveRollout rollout = routes.rollout(request.getModel());
+    Model model = repository.find(request.getModel());
+    if (rollout != null && model != null && model.version(request.getVersion()) != null && plays(rollout, request.getVersion())) {
+      out.onError(
+          ControlStatuses.of(
+              new ControlFailure(
+                  ControlFailure.Kind.REFUSED,
+                  "model '%s' version %d is in rollout '%s': replacing it would make the evidence another version's"
+                      .formatted(request.getModel(), request.getVersion(), rollout.note().name()))));
+      return;
+    }
     try {
       repository.load(request.getModel(), request.getVersion());
       answer(request.getModel(), request.getVersion(), out);
     } catch (ModelLoadException e) {
       out.onError(refusal(request.getModel(), request.getVersion(), e));
     }
+  }
+
+  private static boolean plays(LiveRollout rollout, long version) {
+    return version == rollout.note().baselineVersion() || version == rollout.note().candidateVersion();
   }
 
   /// The version that unversioned calls reach stays: taking it away would be an outage, and during a rollout it is what

@@ -19,8 +19,6 @@ import dev.sluice.router.rollout.RolloutNote;
 import dev.sluice.router.rollout.RolloutState;
 import dev.sluice.router.rollout.Stage;
 import dev.sluice.router.stop.Stop;
-import dev.sluice.runtime.model.ModelLoadException;
-import dev.sluice.runtime.repository.Model;
 import dev.sluice.runtime.repository.ModelRepository;
 import java.security.SecureRandom;
 import java.util.ArrayList;
@@ -34,6 +32,7 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -64,6 +63,7 @@ public final class RolloutController implements AutoCloseable {
   private final Routes routes;
   private final GatewayMetrics metrics;
   private final SecureRandom salts = new SecureRandom();
+  private final ReentrantLock creating = new ReentrantLock();
   private final ScheduledExecutorService writer =
       Executors.newSingleThreadScheduledExecutor(
           task -> Thread.ofPlatform().daemon().name("sluice-control").unstarted(task));
@@ -114,22 +114,44 @@ public final class RolloutController implements AutoCloseable {
   /// @param validateOnly checks the note whole, against itself and against the repository, and changes nothing
   public RolloutView create(String yaml, String actor, boolean validateOnly) throws ControlFailure {
     RolloutNote note = Notes.read(yaml);
-    onWriter(() -> requireFree(note));
-    // Loads and warms versions: not on the writer, which a flip may be waiting for.
-    CandidateCheck.Loaded loaded = CandidateCheck.prepare(note, repository);
-    return onWriter(
-        () -> {
-          requireFree(note);
-          RolloutState first = new RolloutMachine(note).begin(journal.clock().millis());
-          StoredRollout stored =
-              StoredRollout.create(
-                  note.name(), yaml, NoteReader.sha256(yaml), salts.nextLong(), first, "created by " + actor);
-          if (validateOnly) {
-            loaded.undo(repository);
-            return new RolloutView(stored, note, null, "");
-          }
-          return begin(note, stored, actor);
-        });
+    // One at a time: two checks of the same model would undo each other's loading.
+    creating.lock();
+    try {
+      onWriter(() -> requireFree(note));
+      return create(note, yaml, actor, validateOnly);
+    } finally {
+      creating.unlock();
+    }
+  }
+
+  /// Versions are loaded and warmed here, and not on the writer, which a flip may be waiting for. Until the rollout begins the
+  /// model's default stays where it is: the newest version is the candidate now.
+  private RolloutView create(RolloutNote note, String yaml, String actor, boolean validateOnly) throws ControlFailure {
+    boolean pinned = routes.pin(note.model(), note.baselineVersion());
+    CandidateCheck.Loaded loaded = null;
+    boolean begun = false;
+    try {
+      loaded = CandidateCheck.prepare(note, repository);
+      RolloutState first = new RolloutMachine(note).begin(journal.clock().millis());
+      StoredRollout stored =
+          StoredRollout.create(
+              note.name(), yaml, NoteReader.sha256(yaml), salts.nextLong(), first, "created by " + actor);
+      if (validateOnly) {
+        return new RolloutView(stored, note, null, "");
+      }
+      RolloutView view = onWriter(() -> begin(requireFree(note), stored, actor));
+      begun = true;
+      return view;
+    } finally {
+      if (!begun) {
+        if (loaded != null) {
+          loaded.undo(repository);
+        }
+        if (pinned) {
+          routes.unpin(note.model());
+        }
+      }
+    }
   }
 
   private RolloutView begin(RolloutNote note, StoredRollout stored, String actor) throws ControlFailure {
@@ -163,6 +185,10 @@ public final class RolloutController implements AutoCloseable {
   /// @param expectedRevision 0 for whatever the revision is
   public RolloutView command(String name, RolloutEvent event, String actor, long expectedRevision)
       throws ControlFailure {
+    RolloutView seen = views.get(name);
+    if (event instanceof RolloutEvent.Abort && seen != null && seen.live() != null) {
+      seen.live().flipByHand(); // as a stop rule's: first the baseline, then the paper, however long the writer takes
+    }
     return onWriter(
         () -> {
           ManagedRollout rollout = rollouts.get(name);
@@ -190,6 +216,11 @@ public final class RolloutController implements AutoCloseable {
       }
       throw new ControlFailure(Kind.REFUSED, "rollout '%s' has ended".formatted(rollout.stored.name()));
     }
+    boolean ends = event instanceof RolloutEvent.Abort || event instanceof RolloutEvent.Flipped;
+    if (!ends && rollout.isLive() && Exposure.isFlipped(live.ledger().exposure())) {
+      throw new ControlFailure(
+          Kind.REFUSED, "rollout '%s' has just been flipped to its baseline".formatted(rollout.stored.name()));
+    }
     Decision decision =
         rollout.machine.decide(
             rollout.stored.state(), event, new LedgerEvidence(live.ledger()), journal.clock().millis());
@@ -213,13 +244,14 @@ public final class RolloutController implements AutoCloseable {
     RolloutState next = move.next();
     RolloutNote note = live.note();
     if (next.stage() instanceof Stage.Aborted) {
-      live.flipByHand(); // as a stop rule's: first the baseline, then the paper
+      live.flipByHand();
     }
     long before = live.ledger().exposure();
     if (next.stage() instanceof Stage.Promoted && !live.ledger().expose(before, Assembly.exposure(next))) {
       return; // a stop rule was faster: its flip is written next. After the swap, evidence of the cool-down decides no more.
     }
-    Firing firing = next.stage() instanceof Stage.Stopped ? firing(live, rollout.unwrittenFlip) : null;
+    // A person's abort does not hide that a rule had fired in the same moment.
+    Firing firing = next.stage().isEnded() ? firing(live, rollout.unwrittenFlip) : null;
     ServingVersion serving = serving(next.stage(), note);
     rollout.stored =
         journal.write(rollout, new Journal.Entry(next, actor, move.kind(), move.reason(), firing, serving));
@@ -241,9 +273,10 @@ public final class RolloutController implements AutoCloseable {
 
   private static @Nullable ServingVersion serving(Stage stage, RolloutNote note) {
     return switch (stage) {
-      case Stage.CoolingDown _, Stage.Promoted _ -> new ServingVersion(note.model(), note.candidateVersion());
+      case Stage.Promoted _ -> new ServingVersion(note.model(), note.candidateVersion());
       case Stage.Stopped _, Stage.Aborted _ -> new ServingVersion(note.model(), note.baselineVersion());
-      case Stage.Running _, Stage.Paused _ -> null;
+      // While rules are armed, what can be confirmed without them is the baseline.
+      case Stage.Running _, Stage.Paused _, Stage.CoolingDown _ -> null;
     };
   }
 
@@ -271,19 +304,24 @@ public final class RolloutController implements AutoCloseable {
 
   /// Called in the data path, right after a flip.
   private void flipped(LiveRollout live, Flip flip) {
-    writer.execute(
-        () -> {
-          ManagedRollout rollout = rollouts.get(live.note().name());
-          if (rollout != null) {
-            rollout.unwrittenFlip = flip;
-            Stop stop = live.ledger().describe(flip.trip());
-            metrics.stopRuleFired(live.note(), stop.rule(), stop.segment());
-            log.warn("rollout '{}' flipped to baseline {} within {} ns: {}",
-                live.note().name(), live.note().baselineVersion(), flip.nanos(), stop.reason());
-            String request = flip.requestId().isEmpty() ? "" : " (request '" + flip.requestId() + "')";
-            writeFlip(rollout, stop.reason() + request);
-          }
-        });
+    try {
+      writer.execute(() -> writeFlip(live, flip));
+    } catch (RejectedExecutionException e) {
+      // Shutting down: the ledger remembers, and the next start writes it.
+    }
+  }
+
+  private void writeFlip(LiveRollout live, Flip flip) {
+    ManagedRollout rollout = rollouts.get(live.note().name());
+    if (rollout != null) {
+      rollout.unwrittenFlip = flip;
+      Stop stop = live.ledger().describe(flip.trip());
+      metrics.stopRuleFired(live.note(), stop.rule(), stop.segment());
+      log.warn("rollout '{}' flipped to baseline {} within {} ns: {}",
+          live.note().name(), live.note().baselineVersion(), flip.nanos(), stop.reason());
+      String request = flip.requestId().isEmpty() ? "" : " (request '" + flip.requestId() + "')";
+      writeFlip(rollout, stop.reason() + request);
+    }
   }
 
   private void writeFlip(ManagedRollout rollout, String reason) {
@@ -347,7 +385,7 @@ public final class RolloutController implements AutoCloseable {
   public void start() throws ControlFailure {
     onWriter(
         () -> {
-          journal.store().servingVersions().forEach(this::serve);
+          journal.store().servingVersions().forEach((model, version) -> Defaults.serve(model, version, repository, routes));
           for (StoredRollout stored : journal.store().rollouts()) {
             restore(stored);
           }
@@ -355,19 +393,6 @@ public final class RolloutController implements AutoCloseable {
           return null;
         });
     var _ = writer.scheduleWithFixedDelay(this::reviewSafely, REVIEW_MILLIS, REVIEW_MILLIS, TimeUnit.MILLISECONDS);
-  }
-
-  /// A version that a rollout made the default is served whatever the model's version policy names.
-  private void serve(String model, long version) {
-    routes.serve(model, version);
-    Model found = repository.find(model);
-    if (found != null && found.version(version) == null) {
-      try {
-        repository.load(model, version);
-      } catch (ModelLoadException e) {
-        log.error("model '{}' has no default: its version {} does not load: {}", model, version, e.getMessage());
-      }
-    }
   }
 
   private void restore(StoredRollout stored) throws ControlFailure {
@@ -401,7 +426,7 @@ public final class RolloutController implements AutoCloseable {
     rollout.stored =
         journal.write(rollout, new Journal.Entry(ended, SLUICE, "stopped", reason, null, baseline));
     if (baseline != null) {
-      serve(baseline.model(), baseline.version());
+      Defaults.serve(baseline.model(), baseline.version(), repository, routes);
     }
     log.error("rollout '{}' {}", rollout.stored.name(), reason);
   }

@@ -22,7 +22,6 @@ import io.grpc.stub.StreamObserver;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
 
 /// `sluice.control.v1.RolloutService`: one short method a call.
@@ -77,43 +76,54 @@ public final class RolloutService extends RolloutServiceImplBase {
 
   @Override
   public void watchRollout(WatchRolloutRequest request, StreamObserver<Rollout> out) {
-    ServerCallStreamObserver<Rollout> stream = (ServerCallStreamObserver<Rollout>) out;
-    AtomicReference<@Nullable ScheduledFuture<?>> watch = new AtomicReference<>();
-    stream.setOnCancelHandler(() -> cancel(watch));
-    watch.set(
-        timer.scheduleWithFixedDelay(
-            () -> {
-              if (stream.isCancelled() || !sendNow(request.getName(), stream)) {
-                cancel(watch);
-              }
-            },
-            0,
-            WATCH_MILLIS,
-            TimeUnit.MILLISECONDS));
+    Watch watch = new Watch(request.getName(), (ServerCallStreamObserver<Rollout>) out);
+    watch.stream.setOnCancelHandler(watch::end);
+    watch.task = timer.scheduleWithFixedDelay(watch, 0, WATCH_MILLIS, TimeUnit.MILLISECONDS);
+    if (watch.ended) {
+      watch.end(); // it was over before the task was known
+    }
   }
 
-  /// False when the watch is over. A watcher that does not keep up sees fewer states, never older ones.
-  private boolean sendNow(String name, ServerCallStreamObserver<Rollout> stream) {
-    if (!stream.isReady()) {
-      return true;
+  /// One watcher. One that does not keep up sees fewer states, never older ones.
+  private final class Watch implements Runnable {
+    private final String name;
+    private final ServerCallStreamObserver<Rollout> stream;
+    private volatile @Nullable ScheduledFuture<?> task;
+    private volatile boolean ended;
+
+    Watch(String name, ServerCallStreamObserver<Rollout> stream) {
+      this.name = name;
+      this.stream = stream;
     }
-    try {
-      RolloutView view = controller().get(name);
-      stream.onNext(RolloutMessages.rollout(view));
-      if (!view.stored().state().stage().isEnded()) {
-        return true;
+
+    void end() {
+      ended = true;
+      ScheduledFuture<?> running = task;
+      if (running != null) {
+        running.cancel(false);
       }
-      stream.onCompleted();
-    } catch (ControlFailure failure) {
-      stream.onError(ControlStatuses.of(failure));
     }
-    return false;
-  }
 
-  private static void cancel(AtomicReference<@Nullable ScheduledFuture<?>> watch) {
-    ScheduledFuture<?> running = watch.get();
-    if (running != null) {
-      running.cancel(false);
+    @Override
+    public void run() {
+      if (ended || !stream.isReady()) {
+        return;
+      }
+      try {
+        RolloutView view = controller().get(name);
+        stream.onNext(RolloutMessages.rollout(view));
+        if (view.stored().state().stage().isEnded()) {
+          end();
+          stream.onCompleted();
+        }
+      } catch (ControlFailure failure) {
+        end();
+        stream.onError(ControlStatuses.of(failure));
+      } catch (RuntimeException e) {
+        end();
+        stream.onError(
+            ControlStatuses.of(new ControlFailure(ControlFailure.Kind.UNAVAILABLE, "the watch failed: " + e)));
+      }
     }
   }
 

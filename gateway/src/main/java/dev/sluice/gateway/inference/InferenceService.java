@@ -107,6 +107,19 @@ public final class InferenceService extends GRPCInferenceServiceImplBase {
 
     @Override
     public void answer(Answer answer) {
+      ModelInferResponse response;
+      try {
+        response = response(answer);
+      } catch (RuntimeException | Error e) {
+        // Too large for a message, or for the heap: the caller must still learn that there is no answer.
+        fail(new InferenceFailure(InferenceFailure.Kind.EXECUTION_FAILED, "the answer could not be written: " + e));
+        return;
+      }
+      out.onNext(response);
+      out.onCompleted();
+    }
+
+    private ModelInferResponse response(Answer answer) {
       ModelInferResponse.Builder response =
           ModelInferResponse.newBuilder()
               .setModelName(request.getModelName())
@@ -119,8 +132,7 @@ public final class InferenceService extends GRPCInferenceServiceImplBase {
         response.putParameters(FALLBACK_PARAMETER, text(answer.fallback().label()));
       }
       TensorCodec.write(answer.outputs(), response);
-      out.onNext(response.build());
-      out.onCompleted();
+      return response.build();
     }
 
     @Override

@@ -1,6 +1,7 @@
 package dev.sluice.gateway.routing;
 
 import dev.sluice.router.assignment.Assignment;
+import dev.sluice.router.assignment.Exposure;
 import dev.sluice.router.assignment.Variant;
 import dev.sluice.router.observation.FallbackReason;
 import dev.sluice.router.observation.Observation;
@@ -22,12 +23,14 @@ import org.jspecify.annotations.Nullable;
 /// within the same call. The first of "candidate answered", "candidate gave up" and "time is up" settles the attempt; the others
 /// find it settled.
 ///
-/// Only the baseline's success turns a candidate's failure into evidence: what neither can compute is the caller's mistake.
+/// Only the baseline's success turns a candidate's failure into evidence: what neither can compute, or neither in time, is the
+/// caller's mistake.
 final class CandidateAttempt {
 
   private final Route route;
   private final LiveRollout rollout;
   private final Assignment assignment;
+  private final long budgetNanos;
   private final InferenceRequest request;
   private final Responder responder;
   private final Routes routes;
@@ -38,10 +41,12 @@ final class CandidateAttempt {
 
   private volatile @Nullable Future<?> timeout;
 
+  /// @param budgetNanos the candidate's part of the caller's time, above 0
   CandidateAttempt(
       Route route,
       LiveRollout rollout,
       Assignment assignment,
+      long budgetNanos,
       InferenceRequest request,
       Responder responder,
       Routes routes,
@@ -49,6 +54,7 @@ final class CandidateAttempt {
     this.route = route;
     this.rollout = rollout;
     this.assignment = assignment;
+    this.budgetNanos = budgetNanos;
     this.request = request;
     this.responder = responder;
     this.routes = routes;
@@ -56,13 +62,13 @@ final class CandidateAttempt {
   }
 
   void start() {
-    rollout.ledger().dispatchedLive(assignment.segment());
+    rollout.ledger().assignedLive(assignment.segment());
     if (!rollout.breaker().tryAcquirePermission()) {
       settled.set(true);
       fallBack(FallbackReason.CIRCUIT_OPEN, true);
       return;
     }
-    long budgetNanos = Math.max(rollout.candidateBudgetNanos(request.lifetime().remainingNanos()), 0);
+    rollout.ledger().dispatchedLive(assignment.segment());
     timeout = lanes.timer().schedule(this::expire, budgetNanos, TimeUnit.NANOSECONDS);
     try {
       rollout.candidateThreads().execute(this::run);
@@ -80,6 +86,10 @@ final class CandidateAttempt {
       abandon(request.lifetime().over());
       return;
     }
+    if (Exposure.isFlipped(rollout.ledger().exposure())) {
+      giveUp(FallbackReason.STOPPED, true);
+      return;
+    }
     ModelVersion candidate = routes.acquire(rollout.note().model(), rollout.note().candidateVersion());
     if (candidate == null) {
       giveUp(FallbackReason.UNAVAILABLE, true);
@@ -94,8 +104,8 @@ final class CandidateAttempt {
       }
     } catch (ModelExecutionException e) {
       switch (e.kind()) {
-        case FAILED -> giveUp(FallbackReason.FAILED, true);
-        case INVALID_INPUT -> abandon(InferenceFailure.invalid(String.valueOf(e.getMessage())));
+        // An input that is wrong is so for the baseline too, which then says so.
+        case FAILED, INVALID_INPUT -> giveUp(FallbackReason.FAILED, true);
         case TERMINATED -> abandon(request.lifetime().over());
       }
     } catch (RuntimeException | Error e) {
@@ -177,24 +187,25 @@ final class CandidateAttempt {
           public void succeeded(List<Tensor> outputs, long nanos) {
             responder.answer(new Answer(route.version().version(), outputs, Variant.BASELINE, reason));
             rollout.meters(Variant.BASELINE, assignment.segment()).answered(nanos);
-            observeFallback(reason, candidateNanos);
+            observeFallback(reason, candidateNanos, nanos);
           }
 
           @Override
           public void failed(InferenceFailure failure, long nanos) {
             responder.fail(failure);
             rollout.meters(Variant.BASELINE, assignment.segment()).failed(failure.kind().name());
-            switch (failure.kind()) {
-              case EXECUTION_FAILED, INVALID_REQUEST, CANCELLED -> releaseBreaker(reason);
-              // The baseline had no chance to show whether it could: the candidate's failure stands.
-              case OVERLOADED, DEADLINE_EXCEEDED, MODEL_NOT_READY, UNKNOWN_MODEL, UNKNOWN_VERSION, SHUTTING_DOWN ->
-                  observeFallback(reason, candidateNanos);
-            }
+            releaseBreaker(reason);
           }
         });
   }
 
-  private void observeFallback(FallbackReason reason, long candidateNanos) {
+  /// The baseline could do what the candidate could not: that is evidence, unless the caller gave so little time that the
+  /// baseline would have been late as well.
+  private void observeFallback(FallbackReason reason, long candidateNanos, long baselineNanos) {
+    if (reason == FallbackReason.LATE && baselineNanos > candidateNanos) {
+      releaseBreaker(reason);
+      return;
+    }
     long epoch = assignment.epoch();
     int segment = assignment.segment();
     switch (reason) {
@@ -203,7 +214,7 @@ final class CandidateAttempt {
         rollout.observe(
             new Observation.Failed(epoch, segment, Variant.CANDIDATE, false, candidateNanos), request.id());
       }
-      case SATURATED -> rollout.breaker().releasePermission();
+      case SATURATED, STOPPED -> rollout.breaker().releasePermission();
       case CIRCUIT_OPEN -> {}
     }
     rollout.observe(new Observation.FellBack(epoch, segment, reason), request.id());

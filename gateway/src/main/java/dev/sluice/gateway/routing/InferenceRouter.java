@@ -29,10 +29,16 @@ public final class InferenceRouter {
       return;
     }
     Assignment assignment = rollout.assign(request);
-    if (assignment.variant() == Variant.CANDIDATE) {
-      new CandidateAttempt(route, rollout, assignment, request, responder, routes, lanes).start();
-    } else {
+    if (assignment.variant() == Variant.BASELINE) {
       runBaseline(route, rollout, assignment, request, responder);
+      return;
+    }
+    long budgetNanos = rollout.candidateBudgetNanos(request.lifetime().remainingNanos(), route.version());
+    if (budgetNanos > 0) {
+      new CandidateAttempt(route, rollout, assignment, budgetNanos, request, responder, routes, lanes).start();
+    } else {
+      // So little time that the baseline could not stand in any more: the candidate is not tried.
+      runBaseline(route, rollout, assignment.byBaseline(), request, responder);
     }
   }
 

@@ -4,6 +4,7 @@ import dev.sluice.gateway.metrics.CallMeters;
 import dev.sluice.gateway.metrics.RolloutMeters;
 import dev.sluice.router.assignment.Assigner;
 import dev.sluice.router.assignment.Assignment;
+import dev.sluice.router.assignment.SegmentRule;
 import dev.sluice.router.assignment.Segments;
 import dev.sluice.router.assignment.Variant;
 import dev.sluice.router.ledger.EvidenceLedger;
@@ -12,15 +13,19 @@ import dev.sluice.router.observation.SegmentRecorder;
 import dev.sluice.router.observation.SegmentSnapshot;
 import dev.sluice.router.rollout.RolloutNote;
 import dev.sluice.router.rollout.RolloutNote.StickyKey;
+import dev.sluice.runtime.model.ModelVersion;
 import io.github.resilience4j.circuitbreaker.CircuitBreaker;
 import io.github.resilience4j.circuitbreaker.CircuitBreakerConfig;
 import io.github.resilience4j.circuitbreaker.CircuitBreakerConfig.SlidingWindowType;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.atomic.LongAdder;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /// A release in progress, as the requests of its model meet it.
@@ -54,11 +59,16 @@ public final class LiveRollout implements AutoCloseable {
           .failureRateThreshold(50)
           .waitDurationInOpenState(Duration.ofSeconds(5))
           .permittedNumberOfCallsInHalfOpenState(3)
+          .maxWaitDurationInHalfOpenState(Duration.ofSeconds(10))
           .build();
 
   private final RolloutNote note;
   private final Segments segments;
   private final Segments excluded;
+
+  /// By attribute, what callers send it as.
+  private final Map<String, String> headers;
+
   private final Assigner assigner;
   private final EvidenceLedger ledger;
   private final RolloutMeters meters;
@@ -85,6 +95,7 @@ public final class LiveRollout implements AutoCloseable {
     this.note = note;
     this.segments = new Segments(note.segments());
     this.excluded = new Segments(note.blastRadius().excluded());
+    this.headers = headers(note);
     this.assigner = new Assigner(salt);
     this.ledger = ledger;
     this.meters = meters;
@@ -97,6 +108,14 @@ public final class LiveRollout implements AutoCloseable {
         Lanes.pool("sluice-candidate-" + note.name(), CANDIDATE_THREADS, CANDIDATE_WAITING_MAX);
     this.shadow = new Shadow(this, routes, lanes);
     meters.bind(ledger::exposure, shadow::waiting, shadow::dropped);
+  }
+
+  private static Map<String, String> headers(RolloutNote note) {
+    return Stream.concat(note.segments().stream(), note.blastRadius().excluded().stream())
+        .flatMap(rule -> rule.conditions().stream())
+        .map(SegmentRule.Condition::attribute)
+        .distinct()
+        .collect(Collectors.toUnmodifiableMap(name -> name, name -> CallerAttributes.SEGMENT_PREFIX + name));
   }
 
   public RolloutNote note() {
@@ -116,7 +135,7 @@ public final class LiveRollout implements AutoCloseable {
   /// Decides who answers.
   Assignment assign(InferenceRequest request) {
     CallerAttributes caller = request.caller();
-    int segment = segments.of(attribute -> caller.value(CallerAttributes.SEGMENT_PREFIX + attribute));
+    int segment = segments.of(attribute -> attribute(caller, attribute));
     ThreadLocalRandom random = ThreadLocalRandom.current();
     String key = stickyKey(request);
     long keyHash = key == null ? random.nextLong() : assigner.hash(key);
@@ -127,19 +146,29 @@ public final class LiveRollout implements AutoCloseable {
   private @Nullable String stickyKey(InferenceRequest request) {
     String name = note.stickyKey() == StickyKey.KEY ? CallerAttributes.KEY : CallerAttributes.TENANT;
     String key = request.caller().value(name);
-    return key != null ? key : request.id().isEmpty() ? null : request.id();
+    if (key != null && !key.isEmpty()) {
+      return key;
+    }
+    return request.id().isEmpty() ? null : request.id();
+  }
+
+  private @Nullable String attribute(CallerAttributes caller, String name) {
+    String header = headers.get(name);
+    return header == null ? null : caller.value(header);
   }
 
   private boolean mayAnswer(CallerAttributes caller) {
     return !excluded.anyDeclared()
-        || excluded.of(attribute -> caller.value(CallerAttributes.SEGMENT_PREFIX + attribute))
+        || excluded.of(attribute -> attribute(caller, attribute))
             == excluded.declared().size();
   }
 
-  /// The candidate's part of the caller's time; the baseline needs the rest.
-  long candidateBudgetNanos(long remainingNanos) {
+  /// The candidate's part of the caller's time: its share, and never so much that the baseline, taking twice as long as it does
+  /// lately, would miss the caller's deadline behind it. 0 or less: there is no time to try the candidate.
+  long candidateBudgetNanos(long remainingNanos, ModelVersion baseline) {
     long most = Duration.ofMillis(note.fallback().timeoutMillis()).toNanos();
-    return Math.min(most, (long) (remainingNanos * note.fallback().deadlineShare()));
+    long share = (long) (remainingNanos * note.fallback().deadlineShare());
+    return Math.min(most, Math.min(share, remainingNanos - 2 * baseline.typicalRunNanos()));
   }
 
   CircuitBreaker breaker() {

@@ -57,6 +57,7 @@ public final class Rehearsal {
             new Observation.FellBack(1, 0, FallbackReason.FAILED),
             new Observation.Compared(1, 0, Disagreement.TOTAL));
     for (int event = 1; event <= EVENTS_MAX; event++) {
+      ledger.assignedLive(0);
       ledger.dispatchedLive(0);
       ledger.dispatchedComparison(0);
       for (Observation wrong : everythingWrong) {

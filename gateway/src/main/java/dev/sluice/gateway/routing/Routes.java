@@ -154,6 +154,40 @@ public final class Routes {
     }
   }
 
+  /// Keeps a model's default version where it is while others are loaded for a rollout that has not begun.
+  ///
+  /// @param otherwise the default of a model that has none
+  /// @return whether it was not pinned before; then [#unpin] takes it back
+  public boolean pin(String model, long otherwise) {
+    synchronized (writeLock) {
+      long now = defaultVersion(model);
+      return serving.putIfAbsent(model, now == 0 ? otherwise : now) == null;
+    }
+  }
+
+  public void unpin(String model) {
+    synchronized (writeLock) {
+      if (!rollouts.containsKey(model)) {
+        serving.remove(model);
+        rebuild();
+      }
+    }
+  }
+
+  /// Takes all rollouts out of their models' way.
+  public void endAll() {
+    synchronized (writeLock) {
+      rollouts.clear();
+      rebuild();
+    }
+  }
+
+  /// The rollout that a model's unversioned calls go through, null if there is none.
+  public @Nullable LiveRollout rollout(String model) {
+    ModelRoutes found = routes.get(model);
+    return found == null || found.unversioned() == null ? null : found.unversioned().rollout();
+  }
+
   private void rebuild() {
     synchronized (writeLock) {
       Map<String, ModelRoutes> rebuilt = new HashMap<>();

@@ -57,7 +57,7 @@ final class Shadow implements AutoCloseable {
   /// @param answer what the assigned variant answered
   void offer(InferenceRequest request, Assignment assignment, List<Tensor> answer) {
     long bytes = bytes(request.inputs()) + bytes(answer);
-    if (lanes.waiting() > 0 || queuedBytes.get() + bytes > BYTES_MAX) {
+    if (closed || lanes.waiting() > 0 || queuedBytes.get() + bytes > BYTES_MAX) {
       dropped.increment();
       return;
     }
@@ -89,7 +89,9 @@ final class Shadow implements AutoCloseable {
       try {
         Copy copy = queue.take();
         queuedBytes.addAndGet(-copy.bytes());
-        if (!Exposure.isFlipped(rollout.ledger().exposure())) {
+        if (lanes.waiting() > 0) {
+          dropped.increment(); // live requests have come to wait while the copy did
+        } else if (!Exposure.isFlipped(rollout.ledger().exposure())) {
           run(copy);
         }
       } catch (InterruptedException e) {
@@ -193,5 +195,6 @@ final class Shadow implements AutoCloseable {
       control.terminate(); // nobody waits for its answer any more
     }
     thread.interrupt();
+    queue.clear();
   }
 }

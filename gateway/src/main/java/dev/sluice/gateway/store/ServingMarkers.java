@@ -45,11 +45,19 @@ public final class ServingMarkers {
     }
     try (Stream<Path> files = Files.list(directory)) {
       for (Path file : files.filter(f -> !f.toString().endsWith(".new")).toList()) {
-        versions.put(file.getFileName().toString(), Long.parseLong(Files.readString(file, UTF_8).strip()));
+        readOne(file, versions);
       }
-    } catch (IOException | NumberFormatException e) {
-      log.error("{}: a marker cannot be read: {}", directory, e.toString());
+    } catch (IOException e) {
+      log.error("{}: the markers cannot be read: {}", directory, e.toString());
     }
     return versions;
+  }
+
+  private static void readOne(Path file, Map<String, Long> versions) {
+    try {
+      versions.put(file.getFileName().toString(), Long.parseLong(Files.readString(file, UTF_8).strip()));
+    } catch (IOException | NumberFormatException e) {
+      log.error("{}: the marker cannot be read: {}", file, e.toString());
+    }
   }
 }

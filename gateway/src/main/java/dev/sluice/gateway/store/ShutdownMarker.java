@@ -13,6 +13,7 @@ public final class ShutdownMarker implements AutoCloseable {
 
   private final Path file;
   private final boolean wasClean;
+  private boolean ledgersTrusted;
 
   /// Reads the marker and takes it away: from now on this process has to leave one.
   public ShutdownMarker(Path file) throws IOException {
@@ -24,9 +25,16 @@ public final class ShutdownMarker implements AutoCloseable {
     return wasClean;
   }
 
+  /// What this process found has been dealt with: from now on its own end can be a clean one.
+  public void ledgersTrusted() {
+    ledgersTrusted = true;
+  }
+
   /// To be called after everything else has been closed.
   @Override
   public void close() throws IOException {
-    Files.writeString(file, "ended in good order\n", UTF_8);
+    if (wasClean || ledgersTrusted) {
+      Files.writeString(file, "ended in good order\n", UTF_8);
+    }
   }
 }

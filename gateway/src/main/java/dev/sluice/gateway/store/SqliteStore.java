@@ -29,12 +29,15 @@ public final class SqliteStore implements Store {
   private final Path file;
   private final StoreLock lock;
   private final Connection connection;
+  private final String bootId;
   private final boolean machineRestarted;
 
-  private SqliteStore(Path file, StoreLock lock, Connection connection, boolean machineRestarted) {
+  private SqliteStore(
+      Path file, StoreLock lock, Connection connection, String bootId, boolean machineRestarted) {
     this.file = file;
     this.lock = lock;
     this.connection = connection;
+    this.bootId = bootId;
     this.machineRestarted = machineRestarted;
   }
 
@@ -58,7 +61,7 @@ public final class SqliteStore implements Store {
       expectReadable(file);
       connection = SqliteSchema.connect(file, false);
       SqliteSchema.migrate(connection);
-      SqliteStore store = new SqliteStore(file, lock, connection, bootedSince(connection, bootId));
+      SqliteStore store = new SqliteStore(file, lock, connection, bootId, bootedSince(connection, bootId));
       opened = true;
       return store;
     } catch (SQLException | IOException failed) {
@@ -94,14 +97,28 @@ public final class SqliteStore implements Store {
       known = before.next();
       restarted = known && BootId.mayDiffer(before.getString(1), bootId);
     }
-    if (!known || restarted) {
-      try (PreparedStatement remember =
-          connection.prepareStatement("INSERT OR REPLACE INTO meta (name, value) VALUES ('boot-id', ?)")) {
-        remember.setString(1, bootId);
-        remember.executeUpdate();
-      }
+    if (!known) {
+      rememberBoot(connection, bootId);
     }
     return restarted;
+  }
+
+  private static void rememberBoot(Connection connection, String bootId) throws SQLException {
+    try (PreparedStatement remember =
+        connection.prepareStatement("INSERT OR REPLACE INTO meta (name, value) VALUES ('boot-id', ?)")) {
+      remember.setString(1, bootId);
+      remember.executeUpdate();
+    }
+  }
+
+  /// To be called once everything that a restart of the machine puts in doubt has been dealt with; until then every opening
+  /// finds that it has restarted.
+  public synchronized void confirmBoot() {
+    try {
+      rememberBoot(connection, bootId);
+    } catch (SQLException failed) {
+      throw new StoreException("%s cannot be written: %s".formatted(file, failed.getMessage()), failed);
+    }
   }
 
   /// Whether the machine may have restarted since the store was open before: what was only in memory, mapped files

@@ -2,8 +2,6 @@ package dev.sluice.router.assignment;
 
 import java.util.ArrayList;
 import java.util.List;
-import java.util.function.UnaryOperator;
-import org.jspecify.annotations.Nullable;
 
 /// A named slice of traffic: requests whose attributes have all of these values, such as `country=DE, tier=vip`.
 ///
@@ -28,7 +26,8 @@ public record SegmentRule(String name, List<Condition> conditions) {
       int equals = part.indexOf('=');
       String attribute = equals < 0 ? "" : part.substring(0, equals).strip();
       String value = equals < 0 ? "" : part.substring(equals + 1).strip();
-      if (!attribute.matches("[a-z0-9][a-z0-9_.-]{0,62}") || value.isEmpty() || value.length() > 128) {
+      // gRPC gives metadata whose name ends in -bin another meaning.
+      if (!attribute.matches("[a-z0-9][a-z0-9_.-]{0,62}(?<!-bin)") || value.isEmpty() || value.length() > 128) {
         throw new IllegalArgumentException(
             "'" + text + "' is not a segment: expected attribute=value with a lower-case attribute name, such as country=DE");
       }
@@ -41,10 +40,10 @@ public record SegmentRule(String name, List<Condition> conditions) {
     return new SegmentRule(name.toString(), conditions);
   }
 
-  boolean matches(UnaryOperator<@Nullable String> attributes) {
+  boolean matches(Attributes attributes) {
     for (int i = 0; i < conditions.size(); i++) {
       Condition condition = conditions.get(i);
-      if (!condition.value().equals(attributes.apply(condition.attribute()))) {
+      if (!condition.value().equals(attributes.value(condition.attribute()))) {
         return false;
       }
     }

@@ -3,8 +3,6 @@ package dev.sluice.router.assignment;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
-import java.util.function.UnaryOperator;
-import org.jspecify.annotations.Nullable;
 
 /// The segments of one rollout: those its note declares, in order, and then `other` for every request that fits none.
 ///
@@ -56,8 +54,8 @@ public final class Segments {
     return -1;
   }
 
-  /// @param attributes answers an attribute's value for this request, or null when the caller did not say
-  public int of(UnaryOperator<@Nullable String> attributes) {
+  /// The segment of a request, an index.
+  public int of(Attributes attributes) {
     for (int i = 0; i < declared.size(); i++) {
       if (declared.get(i).matches(attributes)) {
         return i;

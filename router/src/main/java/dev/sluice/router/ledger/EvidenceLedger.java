@@ -34,17 +34,24 @@ public final class EvidenceLedger {
   private static final int TRIP = 32;
   private static final int SEGMENTS = 64;
 
-  private static final int LIVE_DISPATCHED = 0;
-  private static final int SHADOWS_DISPATCHED = 1;
-  private static final int COMPARISONS_DISPATCHED = 2;
-  private static final int LIVE_COMPLETED = 3;
-  private static final int SHADOWS_COMPLETED = 4;
-  private static final int BAD = 5;
+  private static final int LIVE_ASSIGNED = 0;
+  private static final int LIVE_DISPATCHED = 1;
+  private static final int SHADOWS_DISPATCHED = 2;
+  private static final int COMPARISONS_DISPATCHED = 3;
+  private static final int LIVE_COMPLETED = 4;
+  private static final int SHADOWS_COMPLETED = 5;
+  private static final int BAD = 6;
+
+  /// Changes with the layout, so that a ledger of another layout is never read as this one.
+  private static final long LAYOUT_VERSION = 1;
 
   private final ArmedRules rules;
   private final Segments segments;
   private final LedgerWords words;
   private final int blockWords;
+
+  /// Whether a shadow has only done its work once its answer is compared.
+  private final boolean comparisonsMatter;
 
   public EvidenceLedger(ArmedRules rules, Segments segments, LedgerWords words) {
     if (words.size() < wordsNeeded(rules.rules().size(), segments.count())) {
@@ -58,6 +65,7 @@ public final class EvidenceLedger {
     this.segments = segments;
     this.words = words;
     this.blockWords = blockWords(rules.rules().size());
+    this.comparisonsMatter = rules.rules().stream().anyMatch(rule -> rule.counted() == Counted.COMPARISONS);
   }
 
   /// The size of the memory that a rollout's ledger lives in.
@@ -133,7 +141,13 @@ public final class EvidenceLedger {
 
   // --- evidence -------------------------------------------------------------------------------------------------------
 
-  /// A live request was assigned to the candidate. To be called before it runs.
+  /// A live request was assigned to the candidate. To be called before anything else happens to it.
+  public void assignedLive(int segment) {
+    words.increment(block(segment) + LIVE_ASSIGNED);
+  }
+
+  /// The candidate is about to run a live request. Not called for those that a circuit breaker keeps from it: counted among its
+  /// calls they would pass for good ones, and hide a candidate that fails whenever it is tried.
   public void dispatchedLive(int segment) {
     words.increment(block(segment) + LIVE_DISPATCHED);
   }
@@ -154,9 +168,19 @@ public final class EvidenceLedger {
   public @Nullable Trip record(Observation observation) {
     int block = block(observation.segment());
     switch (observation) {
-      case Observation.Answered answered -> completed(block, answered.variant(), answered.shadow());
+      case Observation.Answered answered -> {
+        if (answered.shadow() && !comparisonsMatter) {
+          words.increment(block + SHADOWS_COMPLETED);
+        }
+        completed(block, answered.variant(), answered.shadow());
+      }
       case Observation.Failed failed -> completed(block, failed.variant(), failed.shadow());
-      case Observation.Compared _, Observation.FellBack _ -> {}
+      case Observation.Compared _ -> {
+        if (comparisonsMatter) {
+          words.increment(block + SHADOWS_COMPLETED);
+        }
+      }
+      case Observation.FellBack _ -> {}
     }
     Trip trip = null;
     List<StopRule> all = rules.rules();
@@ -170,9 +194,7 @@ public final class EvidenceLedger {
   }
 
   private void completed(int block, Variant variant, boolean shadow) {
-    if (shadow) {
-      words.increment(block + SHADOWS_COMPLETED);
-    } else if (variant == Variant.CANDIDATE) {
+    if (!shadow && variant == Variant.CANDIDATE) {
       words.increment(block + LIVE_COMPLETED);
     }
   }
@@ -209,12 +231,12 @@ public final class EvidenceLedger {
     Counted counted = rules.rules().get(rule).counted();
     return switch (counted) {
       case CANDIDATE_CALLS -> sum(segment, LIVE_DISPATCHED) + sum(segment, SHADOWS_DISPATCHED);
-      case CANDIDATE_ASSIGNMENTS -> sum(segment, LIVE_DISPATCHED);
+      case CANDIDATE_ASSIGNMENTS -> sum(segment, LIVE_ASSIGNED);
       case COMPARISONS -> sum(segment, COMPARISONS_DISPATCHED);
     };
   }
 
-  /// Live requests assigned to the candidate.
+  /// Live requests that the candidate began to run.
   public long liveDispatched(int segment) {
     return sum(segment, LIVE_DISPATCHED);
   }
@@ -224,7 +246,7 @@ public final class EvidenceLedger {
     return sum(segment, LIVE_COMPLETED);
   }
 
-  /// Requests that both variants have run, well or badly.
+  /// Requests that both variants have run well and that were compared, where a rule is about comparisons.
   public long shadowsCompleted(int segment) {
     return sum(segment, SHADOWS_COMPLETED);
   }
@@ -253,11 +275,11 @@ public final class EvidenceLedger {
   /// Marks fresh memory as this rollout's, at its first exposure.
   public void initialize(long mark, long exposure) {
     words.set(EXPOSURE, exposure);
-    words.set(LAYOUT, mark);
+    words.set(LAYOUT, mark ^ LAYOUT_VERSION);
   }
 
-  /// The mark that [#initialize] left; 0 in fresh memory.
+  /// The mark that [#initialize] left; in other memory some other number.
   public long mark() {
-    return words.get(LAYOUT);
+    return words.get(LAYOUT) ^ LAYOUT_VERSION;
   }
 }

@@ -15,7 +15,9 @@ public enum FallbackReason {
   /// The candidate's queue was full.
   SATURATED,
   /// The candidate failed so often that it is left alone for a while.
-  CIRCUIT_OPEN;
+  CIRCUIT_OPEN,
+  /// The rollout was stopped while the request waited for the candidate.
+  STOPPED;
 
   private final String label = name().toLowerCase(Locale.ROOT);
 

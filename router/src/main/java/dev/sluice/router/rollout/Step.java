@@ -33,7 +33,7 @@ public sealed interface Step {
 
   /// What must have happened in a step before the rollout goes on. Too little of it holds the step for as long as it takes.
   ///
-  /// @param observations requests that both variants have run in a shadow step, candidate's answers in a canary step
+  /// @param observations requests that both variants have run (and that were compared, where a rule is about that) in a shadow step, candidate's answers in a canary step
   /// @param observationsPerSegment the same, in each declared segment
   /// @param millis time in the step without a pause
   record ExpansionCondition(long observations, long observationsPerSegment, long millis) {

@@ -58,6 +58,7 @@ final class InFlightTest {
     long completed = 0;
     long bad = 0;
     for (int request = 0; request < REQUESTS; request++) {
+      ledger.assignedLive(0);
       ledger.dispatchedLive(0);
       if (random.nextDouble() < LIMIT) {
         completed++;

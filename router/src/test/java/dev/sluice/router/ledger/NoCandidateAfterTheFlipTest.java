@@ -216,6 +216,7 @@ final class NoCandidateAfterTheFlipTest {
           if (begunAfterFlip) {
             candidateAfterFlip.incrementAndGet();
           }
+          ledger.assignedLive(segment);
           ledger.dispatchedLive(segment);
           complete(assignment);
         }

@@ -163,6 +163,7 @@ final class SimulatedRollout {
     Assignment assignment = Assigner.assign(ledger.exposure(), keyHash, random.nextLong(), segment, true);
     boolean candidateAnswersIt = assignment.variant() == Variant.CANDIDATE;
     if (candidateAnswersIt) {
+      ledger.assignedLive(segment);
       ledger.dispatchedLive(segment);
     } else if (assignment.shadowed()) {
       ledger.dispatchedShadow(segment);
