@@ -56,12 +56,13 @@ final class CandidateAttempt {
   }
 
   void start() {
-    rollout.ledger().dispatchedLive(assignment.segment());
     if (!rollout.breaker().tryAcquirePermission()) {
+      rollout.ledger().leftAlone(assignment.segment());
       settled.set(true);
       fallBack(FallbackReason.CIRCUIT_OPEN, true);
       return;
     }
+    rollout.ledger().dispatchedLive(assignment.segment());
     long budgetNanos = Math.max(rollout.candidateBudgetNanos(request.lifetime().remainingNanos()), 0);
     timeout = lanes.timer().schedule(this::expire, budgetNanos, TimeUnit.NANOSECONDS);
     try {

@@ -39,7 +39,8 @@ public final class EvidenceLedger {
   private static final int COMPARISONS_DISPATCHED = 2;
   private static final int LIVE_COMPLETED = 3;
   private static final int COMPARISONS_COMPLETED = 4;
-  private static final int BAD = 5;
+  private static final int LIVE_LEFT_ALONE = 5;
+  private static final int BAD = 6;
 
   private final ArmedRules rules;
   private final Segments segments;
@@ -132,9 +133,15 @@ public final class EvidenceLedger {
 
   // --- evidence -------------------------------------------------------------------------------------------------------
 
-  /// A live request was assigned to the candidate. To be called before it runs.
+  /// A live request was assigned to the candidate, which is about to run it.
   public void dispatchedLive(int segment) {
     words.increment(block(segment) + LIVE_DISPATCHED);
+  }
+
+  /// A live request was assigned to the candidate, which is left alone for now and will not run it. Only rules over
+  /// assignments count it: elsewhere a dead candidate would gather good calls for as long as nobody calls it.
+  public void leftAlone(int segment) {
+    words.increment(block(segment) + LIVE_LEFT_ALONE);
   }
 
   /// The candidate is about to run a copy of a request.
@@ -209,12 +216,12 @@ public final class EvidenceLedger {
     Counted counted = rules.rules().get(rule).counted();
     return switch (counted) {
       case CANDIDATE_CALLS -> sum(segment, LIVE_DISPATCHED) + sum(segment, SHADOWS_DISPATCHED);
-      case CANDIDATE_ASSIGNMENTS -> sum(segment, LIVE_DISPATCHED);
+      case CANDIDATE_ASSIGNMENTS -> sum(segment, LIVE_DISPATCHED) + sum(segment, LIVE_LEFT_ALONE);
       case COMPARISONS -> sum(segment, COMPARISONS_DISPATCHED);
     };
   }
 
-  /// Live requests assigned to the candidate.
+  /// Live requests that the candidate was to run.
   public long liveDispatched(int segment) {
     return sum(segment, LIVE_DISPATCHED);
   }
