@@ -46,10 +46,11 @@ public final class LiveRollout implements AutoCloseable {
   /// @param requestId the id of the request whose observation it was, empty when the caller gave none
   public record Flip(EvidenceLedger.Trip trip, long nanos, String requestId) {}
 
-  /// The candidate's threads, and the requests that may wait for one: few, because a caller waits behind each.
+  /// The candidate's threads, and the requests that may wait for one: as many as for a baseline. With fewer, a healthy
+  /// candidate would be refused what its equal is given, and stopped for the fallbacks.
   private static final int CANDIDATE_THREADS = Runtime.getRuntime().availableProcessors();
 
-  private static final int CANDIDATE_WAITING_MAX = 128;
+  private static final int CANDIDATE_WAITING_MAX = Lanes.WAITING_MAX;
 
   private static final CircuitBreakerConfig BREAKER =
       CircuitBreakerConfig.custom()

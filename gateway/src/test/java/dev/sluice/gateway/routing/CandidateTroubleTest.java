@@ -326,6 +326,9 @@ class CandidateTroubleTest {
       }
       assertThat(reasons).startsWith("failed").endsWith("circuit_open");
       assertThat(attempts.get()).isBetween(10L, 20L);
+      assertThat(gateway.rollout("dead").getRules(0).getDispatched())
+          .as("a call that the candidate never saw does not pass for a good one")
+          .isEqualTo(attempts.get());
 
       runtime.leaveAlone(2);
       await()

@@ -112,7 +112,7 @@ class ShadowTest {
           with.add(measure(gateway, 2_000, errors));
           Rollout rollout = gateway.rollout(name);
           LiveRollout live = requireNonNull(gateway.gateway().routes().find(Calls.MODEL, "").rollout());
-          assertThat(live.shadowsWaiting()).isBetween(1, WAITING_MAX);
+          assertThat(live.shadow().waiting()).isBetween(1, WAITING_MAX);
           assertThat(rollout.getShadowsDropped()).isGreaterThan(1_000);
           dropped += rollout.getShadowsDropped();
           gateway.rollouts().abortRollout(AbortRolloutRequest.newBuilder().setName(name).build());
