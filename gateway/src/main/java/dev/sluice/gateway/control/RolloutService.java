@@ -20,9 +20,7 @@ import dev.sluice.router.rollout.RolloutEvent;
 import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
 import java.util.concurrent.ScheduledExecutorService;
-import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
 
 /// `sluice.control.v1.RolloutService`: one short method a call.
@@ -78,18 +76,15 @@ public final class RolloutService extends RolloutServiceImplBase {
   @Override
   public void watchRollout(WatchRolloutRequest request, StreamObserver<Rollout> out) {
     ServerCallStreamObserver<Rollout> stream = (ServerCallStreamObserver<Rollout>) out;
-    AtomicReference<@Nullable ScheduledFuture<?>> watch = new AtomicReference<>();
-    stream.setOnCancelHandler(() -> cancel(watch));
-    watch.set(
-        timer.scheduleWithFixedDelay(
-            () -> {
-              if (stream.isCancelled() || !sendNow(request.getName(), stream)) {
-                cancel(watch);
-              }
-            },
-            0,
-            WATCH_MILLIS,
-            TimeUnit.MILLISECONDS));
+    stream.setOnCancelHandler(() -> {}); // the next look finds it cancelled
+    timer.execute(() -> look(request.getName(), stream));
+  }
+
+  /// Each look plans the next one, so a watch that is over leaves nothing behind.
+  private void look(String name, ServerCallStreamObserver<Rollout> stream) {
+    if (!stream.isCancelled() && sendNow(name, stream)) {
+      var _ = timer.schedule(() -> look(name, stream), WATCH_MILLIS, TimeUnit.MILLISECONDS);
+    }
   }
 
   /// False when the watch is over. A watcher that does not keep up sees fewer states, never older ones.
@@ -108,13 +103,6 @@ public final class RolloutService extends RolloutServiceImplBase {
       stream.onError(ControlStatuses.of(failure));
     }
     return false;
-  }
-
-  private static void cancel(AtomicReference<@Nullable ScheduledFuture<?>> watch) {
-    ScheduledFuture<?> running = watch.get();
-    if (running != null) {
-      running.cancel(false);
-    }
   }
 
   @Override
