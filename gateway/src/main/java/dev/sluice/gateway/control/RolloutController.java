@@ -115,21 +115,26 @@ public final class RolloutController implements AutoCloseable {
   public RolloutView create(String yaml, String actor, boolean validateOnly) throws ControlFailure {
     RolloutNote note = Notes.read(yaml);
     onWriter(() -> requireFree(note));
-    // Loads and warms versions: not on the writer, which a flip may be waiting for.
-    CandidateCheck.Loaded loaded = CandidateCheck.prepare(note, repository);
-    return onWriter(
-        () -> {
-          requireFree(note);
-          RolloutState first = new RolloutMachine(note).begin(journal.clock().millis());
-          StoredRollout stored =
-              StoredRollout.create(
-                  note.name(), yaml, NoteReader.sha256(yaml), salts.nextLong(), first, "created by " + actor);
-          if (validateOnly) {
-            loaded.undo(repository);
-            return new RolloutView(stored, note, null, "");
-          }
-          return begin(note, stored, actor);
-        });
+    try (Routes.Hold _ = routes.hold(note.model())) {
+      // Loads and warms versions: not on the writer, which a flip may be waiting for.
+      CandidateCheck.Loaded loaded = CandidateCheck.prepare(note, repository);
+      return onWriter(() -> create(note, yaml, actor, validateOnly, loaded));
+    }
+  }
+
+  private RolloutView create(
+      RolloutNote note, String yaml, String actor, boolean validateOnly, CandidateCheck.Loaded loaded)
+      throws ControlFailure {
+    requireFree(note);
+    RolloutState first = new RolloutMachine(note).begin(journal.clock().millis());
+    StoredRollout stored =
+        StoredRollout.create(
+            note.name(), yaml, NoteReader.sha256(yaml), salts.nextLong(), first, "created by " + actor);
+    if (validateOnly) {
+      loaded.undo(repository);
+      return new RolloutView(stored, note, null, "");
+    }
+    return begin(note, stored, actor);
   }
 
   private RolloutView begin(RolloutNote note, StoredRollout stored, String actor) throws ControlFailure {

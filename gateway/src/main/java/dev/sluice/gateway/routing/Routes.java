@@ -19,11 +19,15 @@ public final class Routes {
 
   private record ModelRoutes(@Nullable Route unversioned, Map<Long, Route> byVersion) {}
 
+  /// @param version the model's default when the first holder came, 0 if it had none
+  private record Held(long version, int holders) {}
+
   private final ModelRepository repository;
   private final GatewayMetrics metrics;
   private final Object writeLock = new Object();
   private final Map<String, LiveRollout> rollouts = new HashMap<>();
   private final Map<String, Long> serving = new HashMap<>();
+  private final Map<String, Held> held = new HashMap<>();
   private volatile Map<String, ModelRoutes> routes = Map.of();
 
   public Routes(ModelRepository repository, GatewayMetrics metrics) {
@@ -131,6 +135,27 @@ public final class Routes {
     }
   }
 
+  /// Keeps a model's default where it is until the hold is closed, whatever is loaded meanwhile: a candidate that is being
+  /// checked must not become the default by being the newest version.
+  public Hold hold(String model) {
+    synchronized (writeLock) {
+      held.merge(model, new Held(defaultVersion(model), 1), (first, _) -> new Held(first.version(), first.holders() + 1));
+    }
+    return () -> {
+      synchronized (writeLock) {
+        held.computeIfPresent(
+            model, (_, now) -> now.holders() == 1 ? null : new Held(now.version(), now.holders() - 1));
+        rebuild();
+      }
+    };
+  }
+
+  /// Ends a [#hold].
+  public interface Hold extends AutoCloseable {
+    @Override
+    void close();
+  }
+
   private void rebuild() {
     synchronized (writeLock) {
       Map<String, ModelRoutes> rebuilt = new HashMap<>();
@@ -146,6 +171,9 @@ public final class Routes {
     }
     LiveRollout rollout = rollouts.get(model.name());
     Long pinned = rollout != null ? Long.valueOf(rollout.note().baselineVersion()) : serving.get(model.name());
+    if (pinned == null && held.containsKey(model.name())) {
+      pinned = held.get(model.name()).version();
+    }
     ModelVersion latest = model.latest();
     // A pinned version that is not loaded is an outage to report, never a reason to guess another one.
     Route plain = byVersion.get(pinned != null ? pinned : latest == null ? 0 : latest.version());
