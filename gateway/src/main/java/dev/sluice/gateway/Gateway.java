@@ -35,6 +35,8 @@ import io.grpc.protobuf.services.HealthStatusManager;
 import io.grpc.protobuf.services.ProtoReflectionServiceV1;
 import java.io.IOException;
 import java.net.InetSocketAddress;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Clock;
@@ -133,12 +135,12 @@ public final class Gateway implements AutoCloseable {
       this.inferenceServer = opened(inferenceServer(lanes));
       this.controlServer = opened(controlServer(whyNoControl));
       this.metricsServer = opened(metricsServer());
-    } catch (StoreLockedException e) {
+    } catch (StoreException e) {
       closeOpened();
-      throw new StartFailure(String.valueOf(e.getMessage()));
+      throw new StartFailure("data-dir: " + e.getMessage());
     } catch (IOException e) {
       closeOpened();
-      throw new StartFailure("data-dir: %s: %s".formatted(config.dataDirectory(), e));
+      throw new StartFailure("data-dir: '%s' cannot be used: %s".formatted(config.dataDirectory(), words(e)));
     } catch (StartFailure | RuntimeException e) {
       closeOpened();
       throw e;
@@ -243,7 +245,17 @@ public final class Gateway implements AutoCloseable {
 
   private static StartFailure inUse(String setting, String host, int port, IOException e) {
     Throwable cause = e.getCause() == null ? e : e.getCause();
-    return new StartFailure("%s: cannot listen on %s:%d: %s".formatted(setting, host, port, cause.getMessage()));
+    String why = String.valueOf(cause.getMessage()).replaceFirst("^bind.*error\\(-?\\d+\\): ", "");
+    return new StartFailure("%s: cannot listen on %s:%d: %s".formatted(setting, host, port, why));
+  }
+
+  /// Java's file exceptions say what they mean in the name of their class only.
+  private static String words(IOException e) {
+    return switch (e) {
+      case FileAlreadyExistsException exists -> exists.getFile() + " is not a directory";
+      case AccessDeniedException denied -> denied.getFile() + " may not be written";
+      default -> String.valueOf(e.getMessage());
+    };
   }
 
   private static InetSocketAddress address(String host, int port) throws StartFailure {

@@ -19,11 +19,15 @@ public final class Routes {
 
   private record ModelRoutes(@Nullable Route unversioned, Map<Long, Route> byVersion) {}
 
+  /// @param version the model's default when the first holder came, 0 if it had none
+  private record Held(long version, int holders) {}
+
   private final ModelRepository repository;
   private final GatewayMetrics metrics;
   private final Object writeLock = new Object();
   private final Map<String, LiveRollout> rollouts = new HashMap<>();
   private final Map<String, Long> serving = new HashMap<>();
+  private final Map<String, Held> held = new HashMap<>();
   private volatile Map<String, ModelRoutes> routes = Map.of();
 
   public Routes(ModelRepository repository, GatewayMetrics metrics) {
@@ -203,6 +207,9 @@ public final class Routes {
     }
     LiveRollout rollout = rollouts.get(model.name());
     Long pinned = rollout != null ? Long.valueOf(rollout.note().baselineVersion()) : serving.get(model.name());
+    if (pinned == null && held.containsKey(model.name())) {
+      pinned = held.get(model.name()).version();
+    }
     ModelVersion latest = model.latest();
     // A pinned version that is not loaded is an outage to report, never a reason to guess another one.
     Route plain = byVersion.get(pinned != null ? pinned : latest == null ? 0 : latest.version());
