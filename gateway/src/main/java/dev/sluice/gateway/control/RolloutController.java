@@ -127,29 +127,21 @@ public final class RolloutController implements AutoCloseable {
   /// Versions are loaded and warmed here, and not on the writer, which a flip may be waiting for. Until the rollout begins the
   /// model's default stays where it is: the newest version is the candidate now.
   private RolloutView create(RolloutNote note, String yaml, String actor, boolean validateOnly) throws ControlFailure {
-    boolean pinned = routes.pin(note.model(), note.baselineVersion());
-    CandidateCheck.Loaded loaded = null;
-    boolean begun = false;
-    try {
-      loaded = CandidateCheck.prepare(note, repository);
+    try (Routes.Hold _ = routes.hold(note.model())) {
+      CandidateCheck.Loaded loaded = CandidateCheck.prepare(note, repository);
       RolloutState first = new RolloutMachine(note).begin(journal.clock().millis());
       StoredRollout stored =
           StoredRollout.create(
               note.name(), yaml, NoteReader.sha256(yaml), salts.nextLong(), first, "created by " + actor);
       if (validateOnly) {
+        loaded.undo(repository);
         return new RolloutView(stored, note, null, "");
       }
-      RolloutView view = onWriter(() -> begin(requireFree(note), stored, actor));
-      begun = true;
-      return view;
-    } finally {
-      if (!begun) {
-        if (loaded != null) {
-          loaded.undo(repository);
-        }
-        if (pinned) {
-          routes.unpin(note.model());
-        }
+      try {
+        return onWriter(() -> begin(requireFree(note), stored, actor));
+      } catch (ControlFailure e) {
+        loaded.undo(repository);
+        throw e;
       }
     }
   }

@@ -64,7 +64,6 @@ final class CandidateAttempt {
   void start() {
     rollout.ledger().assignedLive(assignment.segment());
     if (!rollout.breaker().tryAcquirePermission()) {
-      rollout.ledger().leftAlone(assignment.segment());
       settled.set(true);
       fallBack(FallbackReason.CIRCUIT_OPEN, true);
       return;

@@ -158,24 +158,25 @@ public final class Routes {
     }
   }
 
-  /// Keeps a model's default version where it is while others are loaded for a rollout that has not begun.
-  ///
-  /// @param otherwise the default of a model that has none
-  /// @return whether it was not pinned before; then [#unpin] takes it back
-  public boolean pin(String model, long otherwise) {
+  /// Keeps a model's default where it is until the hold is closed, whatever is loaded meanwhile: a candidate that is being
+  /// checked must not become the default by being the newest version.
+  public Hold hold(String model) {
     synchronized (writeLock) {
-      long now = defaultVersion(model);
-      return serving.putIfAbsent(model, now == 0 ? otherwise : now) == null;
+      held.merge(model, new Held(defaultVersion(model), 1), (first, _) -> new Held(first.version(), first.holders() + 1));
     }
-  }
-
-  public void unpin(String model) {
-    synchronized (writeLock) {
-      if (!rollouts.containsKey(model)) {
-        serving.remove(model);
+    return () -> {
+      synchronized (writeLock) {
+        held.computeIfPresent(
+            model, (_, now) -> now.holders() == 1 ? null : new Held(now.version(), now.holders() - 1));
         rebuild();
       }
-    }
+    };
+  }
+
+  /// Ends a [#hold].
+  public interface Hold extends AutoCloseable {
+    @Override
+    void close();
   }
 
   /// Takes all rollouts out of their models' way.

@@ -152,12 +152,6 @@ public final class EvidenceLedger {
     words.increment(block(segment) + LIVE_DISPATCHED);
   }
 
-  /// A live request was assigned to the candidate, which is left alone for now and will not run it. Only rules over
-  /// assignments count it: elsewhere a dead candidate would gather good calls for as long as nobody calls it.
-  public void leftAlone(int segment) {
-    words.increment(block(segment) + LIVE_LEFT_ALONE);
-  }
-
   /// The candidate is about to run a copy of a request.
   public void dispatchedShadow(int segment) {
     words.increment(block(segment) + SHADOWS_DISPATCHED);
