@@ -278,8 +278,9 @@ public final class EvidenceLedger {
     words.set(LAYOUT, mark ^ LAYOUT_VERSION);
   }
 
-  /// The mark that [#initialize] left; in other memory some other number.
+  /// The mark that [#initialize] left; 0 in fresh memory, some other number in a ledger of another layout.
   public long mark() {
-    return words.get(LAYOUT) ^ LAYOUT_VERSION;
+    long word = words.get(LAYOUT);
+    return word == 0 ? 0 : word ^ LAYOUT_VERSION;
   }
 }
