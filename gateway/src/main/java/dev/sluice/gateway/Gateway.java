@@ -104,6 +104,8 @@ public final class Gateway implements AutoCloseable {
                     metrics,
                     lastMomentLost));
         opening.start();
+        store.rememberBoot();
+        shutdown.vouch();
       } catch (StoreUnreadableException | ControlFailure e) {
         // Not an outage: every model is served by the version that its last rollout trusted, and no candidate sees a request.
         opening = null;

@@ -55,10 +55,14 @@ record Restoration(Assembly assembly, ModelRepository repository, boolean lastMo
   private Outcome restore(StoredRollout stored, RolloutNote note, EvidenceLedger ledger, FlipListener flips) {
     RolloutState state = stored.state();
     long word = ledger.exposure();
+    if (Exposure.isFlipped(word)) {
+      // Whatever else is lost or gone, the flip is certain.
+      return new Outcome.WasFlipped(note, assembly.live(note, stored, ledger, flips), reason(ledger));
+    }
     if (lastMomentLost) {
       return new Outcome.Unconfirmed(note, "the machine went down under it, and a flip in the last moment may be lost");
     }
-    if (!Exposure.isFlipped(word) && Exposure.epoch(word) > state.epoch()) {
+    if (Exposure.epoch(word) > state.epoch()) {
       return new Outcome.Unconfirmed(
           note,
           "its ledger is at epoch %d, but only epoch %d was written down"
@@ -68,9 +72,6 @@ record Restoration(Assembly assembly, ModelRepository repository, boolean lastMo
       CandidateCheck.prepare(note, repository);
     } catch (ControlFailure e) {
       return new Outcome.Unconfirmed(note, String.valueOf(e.getMessage()));
-    }
-    if (Exposure.isFlipped(word)) {
-      return new Outcome.WasFlipped(note, assembly.live(note, stored, ledger, flips), reason(ledger));
     }
     // The process may have died between writing a change down and making it.
     ledger.expose(word, Assembly.exposure(state));

@@ -29,12 +29,14 @@ public final class SqliteStore implements Store {
   private final Path file;
   private final StoreLock lock;
   private final Connection connection;
+  private final String bootId;
   private final boolean machineRestarted;
 
-  private SqliteStore(Path file, StoreLock lock, Connection connection, boolean machineRestarted) {
+  private SqliteStore(Path file, StoreLock lock, Connection connection, String bootId, boolean machineRestarted) {
     this.file = file;
     this.lock = lock;
     this.connection = connection;
+    this.bootId = bootId;
     this.machineRestarted = machineRestarted;
   }
 
@@ -58,7 +60,7 @@ public final class SqliteStore implements Store {
       expectReadable(file);
       connection = SqliteSchema.connect(file, false);
       SqliteSchema.migrate(connection);
-      SqliteStore store = new SqliteStore(file, lock, connection, bootedSince(connection, bootId));
+      SqliteStore store = new SqliteStore(file, lock, connection, bootId, bootedSince(connection, bootId));
       opened = true;
       return store;
     } catch (SQLException | IOException failed) {
@@ -87,28 +89,37 @@ public final class SqliteStore implements Store {
   }
 
   private static boolean bootedSince(Connection connection, String bootId) throws SQLException {
-    boolean known;
-    boolean restarted;
     try (Statement statement = connection.createStatement();
         ResultSet before = statement.executeQuery("SELECT value FROM meta WHERE name = 'boot-id'")) {
-      known = before.next();
-      restarted = known && BootId.mayDiffer(before.getString(1), bootId);
-    }
-    if (!known || restarted) {
-      try (PreparedStatement remember =
-          connection.prepareStatement("INSERT OR REPLACE INTO meta (name, value) VALUES ('boot-id', ?)")) {
-        remember.setString(1, bootId);
-        remember.executeUpdate();
+      if (before.next()) {
+        return BootId.mayDiffer(before.getString(1), bootId);
       }
     }
-    return restarted;
+    writeBoot(connection, bootId);
+    return false;
   }
 
-  /// Whether the machine may have restarted since the store was open before: what was only in memory, mapped files
-  /// included, may then be older than it was. Where the system does not tell, the answer is yes; for a new store it is
-  /// no.
+  private static void writeBoot(Connection connection, String bootId) throws SQLException {
+    try (PreparedStatement remember =
+        connection.prepareStatement("INSERT OR REPLACE INTO meta (name, value) VALUES ('boot-id', ?)")) {
+      remember.setString(1, bootId);
+      remember.executeUpdate();
+    }
+  }
+
+  /// Whether the machine may have restarted since [#rememberBoot]: what was only in memory, mapped files included, may
+  /// then be older than it was. Where the system does not tell, the answer is yes; for a new store it is no.
   public boolean machineRestarted() {
     return machineRestarted;
+  }
+
+  /// To be called once a restart of the machine has been dealt with; until then every start hears of it again.
+  public synchronized void rememberBoot() {
+    try {
+      writeBoot(connection, bootId);
+    } catch (SQLException failed) {
+      throw failure("did not take the machine's boot id", failed);
+    }
   }
 
   // --- reading -------------------------------------------------------------------------------------------------------
