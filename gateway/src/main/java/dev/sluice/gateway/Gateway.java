@@ -113,8 +113,8 @@ public final class Gateway implements AutoCloseable {
                     lastMomentLost));
         opening.start();
         store.servingVersions().forEach((model, version) -> markers.write(new ServingVersion(model, version)));
-        store.confirmBoot();
-        shutdown.ledgersTrusted();
+        store.rememberBoot();
+        shutdown.vouch();
         auditInBackground(store);
       } catch (StoreLockedException e) {
         throw e;

@@ -4,9 +4,11 @@ import static dev.sluice.gateway.testing.InferMessages.raw;
 import static dev.sluice.runtime.testing.Tensors.floats;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 import static org.junit.jupiter.params.provider.Arguments.argumentSet;
 
+import io.grpc.StatusRuntimeException;
 import dev.sluice.gateway.cli.ServeCommand;
 import dev.sluice.gateway.cli.SluiceCommand;
 import dev.sluice.gateway.config.GatewayConfig;
@@ -117,15 +119,28 @@ class StartTest {
     startsNow();
   }
 
+  /// A store that was there and fails now is no reason for an outage.
   @Test
-  @EnabledOnOs(OS.LINUX) // where /proc is a folder in which nobody can make one
-  void aDataDirectoryThatCannotBeWrittenIsNamed() throws Exception {
-    Path file = Files.writeString(data.resolveSibling("file"), "", UTF_8);
+  void aStoreThatFailsLeavesTheBaselinesServedAndRolloutsRefused() throws Exception {
     Path noStore = data.resolveSibling("no-store");
     Files.createDirectories(noStore.resolve("sluice.db"));
     Path noLedgers = Files.createDirectories(data.resolveSibling("no-ledgers"));
     Files.writeString(noLedgers.resolve("ledgers"), "", UTF_8);
-    for (Path directory : List.of(file, file.resolve("below"), Path.of("/proc/sluice"), noStore, noLedgers)) {
+    for (Path directory : List.of(noStore, noLedgers)) {
+      try (RunningGateway gateway = RunningGateway.start(models, directory)) {
+        assertThatThrownBy(() -> gateway.rollout("any"))
+            .isInstanceOf(StatusRuntimeException.class)
+            .hasMessageStartingWith("UNAVAILABLE: control state in " + directory);
+        assertThat(gateway.gateway().metrics().scrape()).contains("sluice_store_readable 0.0");
+      }
+    }
+  }
+
+  @Test
+  @EnabledOnOs(OS.LINUX) // where /proc is a folder in which nobody can make one
+  void aDataDirectoryThatCannotBeWrittenIsNamed() throws Exception {
+    Path file = Files.writeString(data.resolveSibling("file"), "", UTF_8);
+    for (Path directory : List.of(file, file.resolve("below"), Path.of("/proc/sluice"))) {
       assertThat(failure(config(models, directory, "127.0.0.1", 0, 0, 0)))
           .startsWith("data-dir: ")
           .contains(directory.toString())

@@ -25,6 +25,11 @@ final class ManagedRollout {
   /// A flip that has happened and is not written down yet.
   @Nullable Flip unwrittenFlip;
 
+  /// An abort that has sent everybody back to the baseline and is not written down yet.
+  @Nullable UnwrittenAbort unwrittenAbort;
+
+  record UnwrittenAbort(String reason, String actor) {}
+
   /// A review has met the flip before.
   boolean flipReviewed;
 

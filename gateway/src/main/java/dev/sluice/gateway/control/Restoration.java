@@ -56,6 +56,7 @@ record Restoration(Assembly assembly, ModelRepository repository, boolean lastMo
     RolloutState state = stored.state();
     long word = ledger.exposure();
     if (Exposure.isFlipped(word)) {
+      // Whatever else is lost or gone, the flip is certain.
       return new Outcome.WasFlipped(note, assembly.live(note, stored, ledger, flips), reason(ledger));
     }
     if (lastMomentLost) {

@@ -1,6 +1,7 @@
 package dev.sluice.gateway.control;
 
 import dev.sluice.gateway.control.ControlFailure.Kind;
+import dev.sluice.gateway.control.ManagedRollout.UnwrittenAbort;
 import dev.sluice.gateway.metrics.GatewayMetrics;
 import dev.sluice.gateway.note.NoteReader;
 import dev.sluice.gateway.routing.LiveRollout;
@@ -237,6 +238,7 @@ public final class RolloutController implements AutoCloseable {
     RolloutNote note = live.note();
     if (next.stage() instanceof Stage.Aborted) {
       live.flipByHand();
+      rollout.unwrittenAbort = new UnwrittenAbort(move.reason(), actor);
     }
     long before = live.ledger().exposure();
     if (next.stage() instanceof Stage.Promoted && !live.ledger().expose(before, Assembly.exposure(next))) {
@@ -258,6 +260,7 @@ public final class RolloutController implements AutoCloseable {
       // If a stop rule flips between the read and this swap, the swap fails and the flip is written next.
       live.ledger().expose(before, Assembly.exposure(next));
     }
+    rollout.unwrittenAbort = null;
     rollout.waitingFor = "";
     publish();
     log.info("rollout '{}' {}: {}", note.name(), move.kind(), move.reason());
@@ -312,13 +315,13 @@ public final class RolloutController implements AutoCloseable {
       log.warn("rollout '{}' flipped to baseline {} within {} ns: {}",
           live.note().name(), live.note().baselineVersion(), flip.nanos(), stop.reason());
       String request = flip.requestId().isEmpty() ? "" : " (request '" + flip.requestId() + "')";
-      writeFlip(rollout, stop.reason() + request);
+      writeEnd(rollout, new RolloutEvent.Flipped(stop.reason() + request), SLUICE);
     }
   }
 
-  private void writeFlip(ManagedRollout rollout, String reason) {
+  private void writeEnd(ManagedRollout rollout, RolloutEvent event, String actor) {
     try {
-      apply(rollout, new RolloutEvent.Flipped(reason), SLUICE);
+      apply(rollout, event, actor);
       rollout.unwrittenFlip = null;
     } catch (ControlFailure e) {
       log.error("the flip of rollout '{}' stands but is not written down yet: {}",
@@ -354,11 +357,16 @@ public final class RolloutController implements AutoCloseable {
     }
   }
 
-  /// The thread that flipped reports it itself; only what it could not get written is left to the second review.
+  /// Whoever flipped reports it at once; only what could not be written then is left to a review, the second one for a stop
+  /// rule's flip.
   private void reviewFlip(ManagedRollout rollout, LiveRollout live) {
-    if (rollout.flipReviewed) {
+    UnwrittenAbort abort = rollout.unwrittenAbort;
+    if (abort != null) {
+      writeEnd(rollout, new RolloutEvent.Abort(abort.reason()), abort.actor());
+    } else if (rollout.flipReviewed) {
       EvidenceLedger.Trip trip = live.ledger().trip();
-      writeFlip(rollout, trip == null ? "flipped to the baseline" : live.ledger().describe(trip).reason());
+      String reason = trip == null ? "flipped to the baseline" : live.ledger().describe(trip).reason();
+      writeEnd(rollout, new RolloutEvent.Flipped(reason), SLUICE);
     }
     rollout.flipReviewed = true;
   }
@@ -397,9 +405,10 @@ public final class RolloutController implements AutoCloseable {
       }
       case Restoration.Outcome.WasFlipped(RolloutNote note, LiveRollout live, String reason) -> {
         ManagedRollout rollout = new ManagedRollout(stored, note, live);
+        Defaults.serve(note.model(), note.baselineVersion(), repository, routes);
         join(rollout, note, live);
         log.warn("rollout '{}' had flipped: {}", stored.name(), reason);
-        writeFlip(rollout, reason);
+        writeEnd(rollout, new RolloutEvent.Flipped(reason), SLUICE);
       }
       case Restoration.Outcome.Unconfirmed(RolloutNote note, String because) ->
           endUnconfirmed(new ManagedRollout(stored, note, null), because);

@@ -121,9 +121,9 @@ final class CandidateAttempt {
     }
     long nanos = System.nanoTime() - startedNanos;
     rollout.breaker().onSuccess(nanos, TimeUnit.NANOSECONDS);
+    rollout.checkAssignedBeforeFlip(request);
     responder.answer(new Answer(rollout.note().candidateVersion(), outputs, Variant.CANDIDATE, null));
     rollout.meters(Variant.CANDIDATE, assignment.segment()).answered(nanos);
-    rollout.checkAssignedBeforeFlip(request);
     rollout.observe(
         new Observation.Answered(assignment.epoch(), assignment.segment(), Variant.CANDIDATE, false, nanos),
         request.id());

@@ -13,7 +13,7 @@ public final class ShutdownMarker implements AutoCloseable {
 
   private final Path file;
   private final boolean wasClean;
-  private boolean ledgersTrusted;
+  private boolean vouched;
 
   /// Reads the marker and takes it away: from now on this process has to leave one.
   public ShutdownMarker(Path file) throws IOException {
@@ -25,16 +25,18 @@ public final class ShutdownMarker implements AutoCloseable {
     return wasClean;
   }
 
-  /// What this process found has been dealt with: from now on its own end can be a clean one.
-  public void ledgersTrusted() {
-    ledgersTrusted = true;
+  /// Ledgers that could not be trusted have been dealt with: from now on, this process may leave a marker of its own.
+  public void vouch() {
+    vouched = true;
   }
 
-  /// To be called after everything else has been closed.
+  /// To be called after everything else has been closed. A process that got no further than finding doubtful ledgers leaves
+  /// the doubt to the next one.
   @Override
   public void close() throws IOException {
-    if (wasClean || ledgersTrusted) {
-      Files.writeString(file, "ended in good order\n", UTF_8);
+    if (!wasClean && !vouched) {
+      return;
     }
+    Files.writeString(file, "ended in good order\n", UTF_8);
   }
 }

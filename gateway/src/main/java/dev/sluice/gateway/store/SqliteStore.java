@@ -32,8 +32,7 @@ public final class SqliteStore implements Store {
   private final String bootId;
   private final boolean machineRestarted;
 
-  private SqliteStore(
-      Path file, StoreLock lock, Connection connection, String bootId, boolean machineRestarted) {
+  private SqliteStore(Path file, StoreLock lock, Connection connection, String bootId, boolean machineRestarted) {
     this.file = file;
     this.lock = lock;
     this.connection = connection;
@@ -90,20 +89,17 @@ public final class SqliteStore implements Store {
   }
 
   private static boolean bootedSince(Connection connection, String bootId) throws SQLException {
-    boolean known;
-    boolean restarted;
     try (Statement statement = connection.createStatement();
         ResultSet before = statement.executeQuery("SELECT value FROM meta WHERE name = 'boot-id'")) {
-      known = before.next();
-      restarted = known && BootId.mayDiffer(before.getString(1), bootId);
+      if (before.next()) {
+        return BootId.mayDiffer(before.getString(1), bootId);
+      }
     }
-    if (!known) {
-      rememberBoot(connection, bootId);
-    }
-    return restarted;
+    writeBoot(connection, bootId);
+    return false;
   }
 
-  private static void rememberBoot(Connection connection, String bootId) throws SQLException {
+  private static void writeBoot(Connection connection, String bootId) throws SQLException {
     try (PreparedStatement remember =
         connection.prepareStatement("INSERT OR REPLACE INTO meta (name, value) VALUES ('boot-id', ?)")) {
       remember.setString(1, bootId);
@@ -111,21 +107,19 @@ public final class SqliteStore implements Store {
     }
   }
 
-  /// To be called once everything that a restart of the machine puts in doubt has been dealt with; until then every opening
-  /// finds that it has restarted.
-  public synchronized void confirmBoot() {
-    try {
-      rememberBoot(connection, bootId);
-    } catch (SQLException failed) {
-      throw new StoreException("%s cannot be written: %s".formatted(file, failed.getMessage()), failed);
-    }
-  }
-
-  /// Whether the machine may have restarted since the store was open before: what was only in memory, mapped files
-  /// included, may then be older than it was. Where the system does not tell, the answer is yes; for a new store it is
-  /// no.
+  /// Whether the machine may have restarted since [#rememberBoot]: what was only in memory, mapped files included, may
+  /// then be older than it was. Where the system does not tell, the answer is yes; for a new store it is no.
   public boolean machineRestarted() {
     return machineRestarted;
+  }
+
+  /// To be called once a restart of the machine has been dealt with; until then every start hears of it again.
+  public synchronized void rememberBoot() {
+    try {
+      writeBoot(connection, bootId);
+    } catch (SQLException failed) {
+      throw failure("did not take the machine's boot id", failed);
+    }
   }
 
   // --- reading -------------------------------------------------------------------------------------------------------

@@ -186,7 +186,7 @@ class CandidateTroubleTest {
       assertThat(traffic.failures()).as("what callers got wrong").isEmpty();
       assertThat(traffic.answeredBy("candidate")).as("nothing reaches it after the flip").isEqualTo(candidateAnswers);
       assertThat(traffic.fallbacks()).containsKey(reason);
-      assertThat(traffic.fallbacks().keySet()).isSubsetOf(reason, "circuit_open", "saturated");
+      assertThat(traffic.fallbacks().keySet()).isSubsetOf(reason, "circuit_open", "saturated", "stopped");
       SegmentReport all = stopped.getSegments(0);
       assertThat(all.getFallbacksMap()).isEqualTo(traffic.fallbacks());
       assertThat(stopped.getStop().getRule()).isEqualTo("error-rate");
@@ -281,7 +281,7 @@ class CandidateTroubleTest {
       CompletableFuture<ModelInferResponse> call =
           CompletableFuture.supplyAsync(() -> gateway.inference().modelInfer(Calls.of(1).build()));
       running.await();
-      gateway.models().loadVersion(LoadVersionRequest.newBuilder().setModel("m").setVersion(1).build());
+      gateway.gateway().repository().load("m", 1);
       end.countDown();
       assertThat(Calls.fallback(call.get())).isEqualTo("failed");
       assertThat(Calls.y(call.get())).isEqualTo(3);

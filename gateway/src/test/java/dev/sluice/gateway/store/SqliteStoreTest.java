@@ -179,8 +179,11 @@ class SqliteStoreTest extends StoreContract {
   }
 
   @Test
-  void aRestartOfTheMachineIsNoticedOnce() {
+  void aRestartOfTheMachineIsNoticedUntilItHasBeenDealtWith() {
     store.close();
+    try (SqliteStore cutShort = SqliteStore.open(directory.resolve("sluice.db"), "boot-1")) {
+      assertThat(cutShort.machineRestarted()).isTrue();
+    }
     assertThat(restartedWith("", "new-store.db")).isFalse();
     assertThat(restartedWith("boot-1", "sluice.db")).isTrue(); // the store was made under the real boot id
     assertThat(restartedWith("boot-1", "sluice.db")).isFalse();
@@ -192,6 +195,7 @@ class SqliteStoreTest extends StoreContract {
 
   private boolean restartedWith(String bootId, String name) {
     try (SqliteStore opened = SqliteStore.open(directory.resolve(name), bootId)) {
+      opened.rememberBoot();
       return opened.machineRestarted();
     }
   }
