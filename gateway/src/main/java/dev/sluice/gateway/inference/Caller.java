@@ -1,5 +1,7 @@
 package dev.sluice.gateway.inference;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
+
 import dev.sluice.gateway.routing.CallerAttributes;
 import dev.sluice.proto.inference.InferParameter;
 import dev.sluice.proto.inference.ModelInferRequest;
@@ -21,6 +23,20 @@ record Caller(@Nullable Metadata headers, ModelInferRequest request) implements 
   private static final Context.Key<Metadata> HEADERS = Context.key("sluice-headers");
   private static final Map<String, Metadata.Key<String>> KEYS = new ConcurrentHashMap<>();
 
+  /// What gRPC asks for where a name ends in `-bin`.
+  private static final Metadata.BinaryMarshaller<String> TEXT_IN_BYTES =
+      new Metadata.BinaryMarshaller<>() {
+        @Override
+        public byte[] toBytes(String value) {
+          return value.getBytes(UTF_8);
+        }
+
+        @Override
+        public String parseBytes(byte[] serialized) {
+          return new String(serialized, UTF_8);
+        }
+      };
+
   /// The caller of the call in progress on this thread.
   static Caller of(ModelInferRequest request) {
     return new Caller(HEADERS.get(), request);
@@ -29,13 +45,19 @@ record Caller(@Nullable Metadata headers, ModelInferRequest request) implements 
   @Override
   public @Nullable String value(String name) {
     if (headers != null) {
-      String header = headers.get(KEYS.computeIfAbsent(name, n -> Metadata.Key.of(n, Metadata.ASCII_STRING_MARSHALLER)));
+      String header = headers.get(KEYS.computeIfAbsent(name, Caller::key));
       if (header != null) {
         return header;
       }
     }
     InferParameter parameter = request.getParametersMap().get(name);
     return parameter == null ? null : text(parameter);
+  }
+
+  private static Metadata.Key<String> key(String name) {
+    return name.endsWith(Metadata.BINARY_HEADER_SUFFIX)
+        ? Metadata.Key.of(name, TEXT_IN_BYTES)
+        : Metadata.Key.of(name, Metadata.ASCII_STRING_MARSHALLER);
   }
 
   private static @Nullable String text(InferParameter parameter) {

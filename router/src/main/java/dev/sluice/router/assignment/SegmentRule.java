@@ -26,8 +26,7 @@ public record SegmentRule(String name, List<Condition> conditions) {
       int equals = part.indexOf('=');
       String attribute = equals < 0 ? "" : part.substring(0, equals).strip();
       String value = equals < 0 ? "" : part.substring(equals + 1).strip();
-      // gRPC gives metadata whose name ends in -bin another meaning.
-      if (!attribute.matches("[a-z0-9][a-z0-9_.-]{0,62}(?<!-bin)") || value.isEmpty() || value.length() > 128) {
+      if (!attribute.matches("[a-z0-9][a-z0-9_.-]{0,62}") || value.isEmpty() || value.length() > 128) {
         throw new IllegalArgumentException(
             "'" + text + "' is not a segment: expected attribute=value with a lower-case attribute name, such as country=DE");
       }
