@@ -120,11 +120,7 @@ public final class Gateway implements AutoCloseable {
         throw e;
       } catch (StoreException | ControlFailure e) {
         // Not an outage: every model is served by the version that its last rollout trusted, and no candidate sees a request.
-        if (opening != null) {
-          opening.close();
-          opening = null;
-        }
-        routes.endAll();
+        opening = null;
         whyNoControl = "control state in %s: %s".formatted(config.dataDirectory(), e.getMessage());
         log.error("serving baselines only, without rollouts: {}", whyNoControl);
         markers.read().forEach((model, version) -> Defaults.serve(model, version, repository, routes));

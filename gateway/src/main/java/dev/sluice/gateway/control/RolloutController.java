@@ -385,14 +385,34 @@ public final class RolloutController implements AutoCloseable {
   public void start() throws ControlFailure {
     onWriter(
         () -> {
-          journal.store().servingVersions().forEach((model, version) -> Defaults.serve(model, version, repository, routes));
-          for (StoredRollout stored : journal.store().rollouts()) {
-            restore(stored);
+          try {
+            restoreAll();
+            return null;
+          } catch (ControlFailure | RuntimeException e) {
+            withdraw();
+            throw e;
           }
-          publish();
-          return null;
         });
     var _ = writer.scheduleWithFixedDelay(this::reviewSafely, REVIEW_MILLIS, REVIEW_MILLIS, TimeUnit.MILLISECONDS);
+  }
+
+  private void restoreAll() throws ControlFailure {
+    journal.store().servingVersions().forEach((model, version) -> Defaults.serve(model, version, repository, routes));
+    for (StoredRollout stored : journal.store().rollouts()) {
+      restore(stored);
+    }
+    publish();
+  }
+
+  /// Without a control plane no rollout goes on: nobody could stop it.
+  private void withdraw() {
+    for (ManagedRollout rollout : rollouts.values()) {
+      if (rollout.live != null) {
+        routes.end(rollout.live);
+        rollout.live.close();
+      }
+    }
+    rollouts.clear();
   }
 
   private void restore(StoredRollout stored) throws ControlFailure {

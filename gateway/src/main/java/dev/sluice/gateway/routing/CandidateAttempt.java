@@ -202,12 +202,13 @@ final class CandidateAttempt {
   /// The baseline could do what the candidate could not: that is evidence, unless the caller gave so little time that the
   /// baseline would have been late as well.
   private void observeFallback(FallbackReason reason, long candidateNanos, long baselineNanos) {
+    int segment = assignment.segment();
     if (reason == FallbackReason.LATE && baselineNanos > candidateNanos) {
       releaseBreaker(reason);
+      rollout.observe(new Observation.FellBack(Observation.NO_EVIDENCE, segment, reason), request.id());
       return;
     }
     long epoch = assignment.epoch();
-    int segment = assignment.segment();
     switch (reason) {
       case FAILED, MALFORMED, LATE, UNAVAILABLE -> {
         rollout.breaker().onError(candidateNanos, TimeUnit.NANOSECONDS, failedAttempt());

@@ -179,14 +179,6 @@ public final class Routes {
     void close();
   }
 
-  /// Takes all rollouts out of their models' way.
-  public void endAll() {
-    synchronized (writeLock) {
-      rollouts.clear();
-      rebuild();
-    }
-  }
-
   /// The rollout that a model's unversioned calls go through, null if there is none.
   public @Nullable LiveRollout rollout(String model) {
     ModelRoutes found = routes.get(model);

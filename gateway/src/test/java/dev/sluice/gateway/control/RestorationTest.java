@@ -160,7 +160,7 @@ class RestorationTest {
     Path aside = data.resolve("ledgers-aside");
     Files.move(data.resolve("ledgers"), aside);
     Files.writeString(data.resolve("ledgers"), "not a directory");
-    assertThatThrownBy(() -> RunningGateway.start(models, data)).hasMessageContaining("ledgers cannot be made");
+    RunningGateway.start(models, data).close(); // serves the baseline, and could not even look at the rollout
     Files.delete(data.resolve("ledgers"));
     Files.move(aside, data.resolve("ledgers"));
     assertEndsAtTheBaseline("r", "the machine went down under it");

@@ -187,8 +187,13 @@ class CandidateTroubleTest {
       assertThat(traffic.answeredBy("candidate")).as("nothing reaches it after the flip").isEqualTo(candidateAnswers);
       assertThat(traffic.fallbacks()).containsKey(reason);
       assertThat(traffic.fallbacks().keySet()).isSubsetOf(reason, "circuit_open", "saturated", "stopped");
-      SegmentReport all = stopped.getSegments(0);
-      assertThat(all.getFallbacksMap()).isEqualTo(traffic.fallbacks());
+      // A fallback is recorded after its caller has the answer.
+      await()
+          .untilAsserted(
+              () ->
+                  assertThat(gateway.rollout("troubled").getSegments(0).getFallbacksMap())
+                      .isEqualTo(traffic.fallbacks()));
+      SegmentReport all = gateway.rollout("troubled").getSegments(0);
       assertThat(stopped.getStop().getRule()).isEqualTo("error-rate");
       assertThat(stopped.getStop().getBad()).isLessThanOrEqualTo(all.getFallbacksOrThrow(reason));
       assertThat(stopped.getStop().getAssignedAfterFlip()).isZero();

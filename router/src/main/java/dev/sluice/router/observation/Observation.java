@@ -8,6 +8,9 @@ import dev.sluice.router.comparison.Disagreement;
 /// The caller's mistakes, cancelled calls and shed shadows teach nothing about a variant and are no observation at all.
 public sealed interface Observation {
 
+  /// The epoch of an observation that people see and that decides nothing.
+  long NO_EVIDENCE = -1;
+
   /// The rollout's epoch when the request was assigned.
   long epoch();
 
