@@ -7,6 +7,7 @@ import dev.sluice.router.assignment.Exposure;
 import dev.sluice.router.ledger.EvidenceLedger;
 import dev.sluice.router.rollout.RolloutNote;
 import dev.sluice.router.rollout.RolloutState;
+import dev.sluice.router.rollout.Stage;
 import dev.sluice.runtime.repository.ModelRepository;
 import org.jspecify.annotations.Nullable;
 
@@ -62,7 +63,10 @@ record Restoration(Assembly assembly, ModelRepository repository, boolean lastMo
     if (lastMomentLost) {
       return new Outcome.Unconfirmed(note, "the machine went down under it, and a flip in the last moment may be lost");
     }
-    if (Exposure.epoch(word) > state.epoch()) {
+    // The end of a cool-down disarms the rules before it is written down; nothing else gets ahead of the paper.
+    boolean coolDownWasEnding =
+        state.stage() instanceof Stage.CoolingDown && Exposure.epoch(word) == state.epoch() + 1;
+    if (Exposure.epoch(word) > state.epoch() && !coolDownWasEnding) {
       return new Outcome.Unconfirmed(
           note,
           "its ledger is at epoch %d, but only epoch %d was written down"

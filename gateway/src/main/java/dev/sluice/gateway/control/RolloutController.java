@@ -22,17 +22,7 @@ import dev.sluice.router.rollout.Stage;
 import dev.sluice.router.stop.Stop;
 import dev.sluice.runtime.repository.ModelRepository;
 import java.security.SecureRandom;
-import java.util.ArrayList;
-import java.util.Collections;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
-import java.util.concurrent.Callable;
-import java.util.concurrent.ExecutionException;
-import java.util.concurrent.Executors;
-import java.util.concurrent.RejectedExecutionException;
-import java.util.concurrent.ScheduledExecutorService;
-import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -54,9 +44,6 @@ public final class RolloutController implements AutoCloseable {
   private static final Logger log = LoggerFactory.getLogger(RolloutController.class);
   private static final long REVIEW_MILLIS = 100;
 
-  /// Ended rollouts whose live evidence is kept for `explain`; older ones keep what is written down.
-  private static final int ENDED_KEPT_MAX = 32;
-
   private final Journal journal;
   private final Assembly assembly;
   private final Restoration restoration;
@@ -65,14 +52,8 @@ public final class RolloutController implements AutoCloseable {
   private final GatewayMetrics metrics;
   private final SecureRandom salts = new SecureRandom();
   private final ReentrantLock creating = new ReentrantLock();
-  private final ScheduledExecutorService writer =
-      Executors.newSingleThreadScheduledExecutor(
-          task -> Thread.ofPlatform().daemon().name("sluice-control").unstarted(task));
-
-  /// Confined to the writer.
-  private final Map<String, ManagedRollout> rollouts = new LinkedHashMap<>();
-
-  private volatile Map<String, RolloutView> views = Map.of();
+  private final SingleWriter writer = new SingleWriter();
+  private final RolloutRegistry rollouts;
 
   /// @param lastMomentLost whether the machine went down under the last process, so that ledgers may miss its last moment
   public RolloutController(
@@ -88,18 +69,19 @@ public final class RolloutController implements AutoCloseable {
     this.repository = repository;
     this.routes = routes;
     this.metrics = metrics;
+    this.rollouts = new RolloutRegistry(metrics);
   }
 
   // --- reading --------------------------------------------------------------------------------------------------------
 
   public List<RolloutView> list() {
-    return List.copyOf(views.values());
+    return rollouts.views();
   }
 
   public RolloutView get(String name) throws ControlFailure {
-    RolloutView view = views.get(name);
+    RolloutView view = rollouts.view(name);
     if (view == null) {
-      throw unknown(name);
+      throw RolloutRegistry.unknown(name);
     }
     return view;
   }
@@ -118,7 +100,7 @@ public final class RolloutController implements AutoCloseable {
     // One at a time: two checks of the same model would undo each other's loading.
     creating.lock();
     try {
-      onWriter(() -> requireFree(note));
+      writer.call(() -> rollouts.requireFree(note));
       return create(note, yaml, actor, validateOnly);
     } finally {
       creating.unlock();
@@ -139,7 +121,7 @@ public final class RolloutController implements AutoCloseable {
         return new RolloutView(stored, note, null, "");
       }
       try {
-        return onWriter(() -> begin(requireFree(note), stored, actor));
+        return writer.call(() -> begin(rollouts.requireFree(note), stored, actor));
       } catch (ControlFailure e) {
         loaded.undo(repository);
         throw e;
@@ -161,14 +143,14 @@ public final class RolloutController implements AutoCloseable {
       throw e;
     }
     join(rollout, note, live);
-    publish();
+    rollouts.publish();
     log.info("rollout '{}' begins: model '{}', baseline {}, candidate {}",
         note.name(), note.model(), note.baselineVersion(), note.candidateVersion());
     return rollout.view();
   }
 
   private void join(ManagedRollout rollout, RolloutNote note, LiveRollout live) {
-    rollouts.put(note.name(), rollout);
+    rollouts.put(rollout);
     routes.serve(note.model(), note.baselineVersion());
     routes.begin(live);
   }
@@ -178,16 +160,13 @@ public final class RolloutController implements AutoCloseable {
   /// @param expectedRevision 0 for whatever the revision is
   public RolloutView command(String name, RolloutEvent event, String actor, long expectedRevision)
       throws ControlFailure {
-    RolloutView seen = views.get(name);
+    RolloutView seen = rollouts.view(name);
     if (event instanceof RolloutEvent.Abort && seen != null && seen.live() != null) {
       seen.live().flipByHand(); // as a stop rule's: first the baseline, then the paper, however long the writer takes
     }
-    return onWriter(
+    return writer.call(
         () -> {
           ManagedRollout rollout = rollouts.get(name);
-          if (rollout == null) {
-            throw unknown(name);
-          }
           if (expectedRevision != 0 && expectedRevision != rollout.stored.revision()) {
             throw new ControlFailure(
                 Kind.STALE,
@@ -229,7 +208,7 @@ public final class RolloutController implements AutoCloseable {
   private void hold(ManagedRollout rollout, String waitingFor) {
     if (!rollout.waitingFor.equals(waitingFor)) {
       rollout.waitingFor = waitingFor;
-      publish();
+      rollouts.publish();
     }
   }
 
@@ -255,14 +234,14 @@ public final class RolloutController implements AutoCloseable {
     if (next.stage().isEnded()) {
       routes.end(live);
       live.close();
-      letGoOfOldest();
+      rollouts.letGoOfOldest(assembly::retireLedger); // no request of so old a rollout is in flight any more
     } else if (!Exposure.isFlipped(before)) {
       // If a stop rule flips between the read and this swap, the swap fails and the flip is written next.
       live.ledger().expose(before, Assembly.exposure(next));
     }
     rollout.unwrittenAbort = null;
     rollout.waitingFor = "";
-    publish();
+    rollouts.publish();
     log.info("rollout '{}' {}: {}", note.name(), move.kind(), move.reason());
   }
 
@@ -287,27 +266,17 @@ public final class RolloutController implements AutoCloseable {
     }
   }
 
-  private void letGoOfOldest() {
-    List<ManagedRollout> ended = rollouts.values().stream().filter(r -> r.live != null && !r.isLive()).toList();
-    for (int i = 0; i < ended.size() - ENDED_KEPT_MAX; i++) {
-      ended.get(i).live = null;
-      assembly.retireLedger(ended.get(i).stored.name()); // no request of so old a rollout is in flight any more
-    }
-  }
-
   // --- flips ----------------------------------------------------------------------------------------------------------
 
   /// Called in the data path, right after a flip.
   private void flipped(LiveRollout live, Flip flip) {
-    try {
-      writer.execute(() -> writeFlip(live, flip));
-    } catch (RejectedExecutionException e) {
-      // Shutting down: the ledger remembers, and the next start writes it.
+    if (!writer.offer(() -> writeFlip(live, flip))) {
+      log.warn("rollout '{}' flipped during the shutdown; the next start writes it down", live.note().name());
     }
   }
 
   private void writeFlip(LiveRollout live, Flip flip) {
-    ManagedRollout rollout = rollouts.get(live.note().name());
+    ManagedRollout rollout = rollouts.find(live.note().name());
     if (rollout != null) {
       rollout.unwrittenFlip = flip;
       Stop stop = live.ledger().describe(flip.trip());
@@ -340,7 +309,7 @@ public final class RolloutController implements AutoCloseable {
 
   /// Time has passed: does a step's condition hold, has a cool-down ended, is a flip still to be written down?
   private void review() {
-    for (ManagedRollout rollout : List.copyOf(rollouts.values())) {
+    for (ManagedRollout rollout : rollouts.all()) {
       LiveRollout live = rollout.live;
       if (live == null || !rollout.isLive()) {
         continue;
@@ -371,19 +340,11 @@ public final class RolloutController implements AutoCloseable {
     rollout.flipReviewed = true;
   }
 
-  private void reviewSafely() {
-    try {
-      review();
-    } catch (RuntimeException e) {
-      log.error("the review of rollouts failed", e);
-    }
-  }
-
   // --- coming back ----------------------------------------------------------------------------------------------------
 
   /// Takes up what the store and the ledgers hold, before the first request is served.
   public void start() throws ControlFailure {
-    onWriter(
+    writer.call(
         () -> {
           try {
             restoreAll();
@@ -393,7 +354,7 @@ public final class RolloutController implements AutoCloseable {
             throw e;
           }
         });
-    var _ = writer.scheduleWithFixedDelay(this::reviewSafely, REVIEW_MILLIS, REVIEW_MILLIS, TimeUnit.MILLISECONDS);
+    writer.every(REVIEW_MILLIS, this::review);
   }
 
   private void restoreAll() throws ControlFailure {
@@ -401,12 +362,12 @@ public final class RolloutController implements AutoCloseable {
     for (StoredRollout stored : journal.store().rollouts()) {
       restore(stored);
     }
-    publish();
+    rollouts.publish();
   }
 
   /// Without a control plane no rollout goes on: nobody could stop it.
   private void withdraw() {
-    for (ManagedRollout rollout : rollouts.values()) {
+    for (ManagedRollout rollout : rollouts.all()) {
       if (rollout.live != null) {
         routes.end(rollout.live);
         rollout.live.close();
@@ -418,7 +379,7 @@ public final class RolloutController implements AutoCloseable {
   private void restore(StoredRollout stored) throws ControlFailure {
     switch (restoration.restore(stored, this::flipped)) {
       case Restoration.Outcome.Ended(RolloutNote note) ->
-          rollouts.put(stored.name(), new ManagedRollout(stored, note, null));
+          rollouts.put(new ManagedRollout(stored, note, null));
       case Restoration.Outcome.GoesOn(RolloutNote note, LiveRollout live) -> {
         join(new ManagedRollout(stored, note, live), note, live);
         log.info("rollout '{}' goes on: {}", stored.name(), stored.state());
@@ -443,7 +404,7 @@ public final class RolloutController implements AutoCloseable {
     RolloutState ended =
         new RolloutState(new Stage.Stopped(reason), state.epoch() + 1, 0, 0, state.observedAtEntry());
     ServingVersion baseline = note == null ? null : new ServingVersion(note.model(), note.baselineVersion());
-    rollouts.put(rollout.stored.name(), rollout);
+    rollouts.put(rollout);
     rollout.stored =
         journal.write(rollout, new Journal.Entry(ended, SLUICE, "stopped", reason, null, baseline));
     if (baseline != null) {
@@ -452,73 +413,11 @@ public final class RolloutController implements AutoCloseable {
     log.error("rollout '{}' {}", rollout.stored.name(), reason);
   }
 
-  // --- parts ----------------------------------------------------------------------------------------------------------
-
-  private RolloutNote requireFree(RolloutNote note) throws ControlFailure {
-    if (rollouts.containsKey(note.name())) {
-      throw new ControlFailure(
-          Kind.ALREADY_EXISTS,
-          "rollout '%s' exists already; a new attempt needs a new name".formatted(note.name()));
-    }
-    for (ManagedRollout other : rollouts.values()) {
-      if (other.isLive() && other.note != null && other.note.model().equals(note.model())) {
-        throw new ControlFailure(
-            Kind.REFUSED,
-            "model '%s' is in rollout '%s' already: one at a time".formatted(note.model(), other.note.name()));
-      }
-    }
-    return note;
-  }
-
-  private void publish() {
-    Map<String, RolloutView> published = new LinkedHashMap<>();
-    List<GatewayMetrics.StageRow> stages = new ArrayList<>();
-    rollouts.forEach(
-        (name, rollout) -> {
-          published.put(name, rollout.view());
-          if (rollout.note != null) {
-            stages.add(
-                new GatewayMetrics.StageRow(
-                    name, rollout.note.model(), RolloutMessages.state(rollout.stored.state(), rollout.note).name()));
-          }
-        });
-    views = Collections.unmodifiableMap(published);
-    metrics.stages(stages);
-  }
-
-  private static ControlFailure unknown(String name) {
-    return new ControlFailure(Kind.NOT_FOUND, "rollout '%s' does not exist".formatted(name));
-  }
-
-  private <T> T onWriter(Callable<T> work) throws ControlFailure {
-    try {
-      return writer.submit(work).get();
-    } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
-      throw new ControlFailure(Kind.UNAVAILABLE, "the gateway is shutting down");
-    } catch (RejectedExecutionException e) {
-      throw new ControlFailure(Kind.UNAVAILABLE, "the gateway is shutting down");
-    } catch (ExecutionException e) {
-      if (e.getCause() instanceof ControlFailure failure) {
-        throw failure;
-      }
-      log.error("a control command failed in the gateway itself", e.getCause());
-      throw new ControlFailure(Kind.UNAVAILABLE, "the command failed in the gateway itself: " + e.getCause());
-    }
-  }
-
   /// Lets running commands and waiting flips finish; live rollouts stay as they are for the next start.
   @Override
   public void close() {
-    writer.shutdown();
-    try {
-      if (!writer.awaitTermination(10, TimeUnit.SECONDS)) {
-        log.error("control commands were still waiting to be written down");
-      }
-    } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
-    }
-    for (RolloutView view : views.values()) {
+    writer.close();
+    for (RolloutView view : rollouts.views()) {
       if (view.live() != null) {
         view.live().close();
       }

@@ -24,6 +24,7 @@ import dev.sluice.gateway.testing.RunningGateway;
 import dev.sluice.proto.control.v1.AbortRolloutRequest;
 import dev.sluice.proto.control.v1.Event;
 import dev.sluice.proto.control.v1.ListEventsRequest;
+import dev.sluice.proto.control.v1.PromoteRolloutRequest;
 import dev.sluice.proto.control.v1.Rollout;
 import dev.sluice.proto.control.v1.RolloutState;
 import dev.sluice.proto.inference.ModelInferResponse;
@@ -48,6 +49,7 @@ import java.sql.Statement;
 import java.time.Clock;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Consumer;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -83,6 +85,23 @@ class RestorationTest {
       assertThat(gateway.rollout("good").getEpoch()).isEqualTo(1);
       assertThat(Calls.variant(ask(gateway))).isEqualTo("candidate");
       assertThat(kinds(gateway)).containsExactly("created");
+    }
+  }
+
+  /// The end of the cool-down disarms the rules before it is written down: what was killed in between had not failed.
+  @Test
+  void aPromotionWhoseCoolDownWasJustEndingStaysPromoted() throws Exception {
+    try (RunningGateway gateway = RunningGateway.start(models, data)) {
+      gateway.create(note("r", CANARY));
+      var _ =
+          gateway
+              .rollouts()
+              .promoteRollout(
+                  PromoteRolloutRequest.newBuilder().setName("r").build());
+    }
+    onLedger("r", ledger -> assertThat(ledger.expose(ledger.exposure(), Exposure.of(3, Exposure.ALL, 0))).isTrue());
+    try (RunningGateway gateway = RunningGateway.start(models, data)) {
+      assertThat(gateway.rollout("r").getState()).as(gateway.rollout("r").getReason()).isEqualTo(RolloutState.PROMOTED);
     }
   }
 
@@ -355,6 +374,10 @@ class RestorationTest {
 
   /// As a process that was killed right after the flip leaves its ledger.
   private void flip(String rollout) throws Exception {
+    onLedger(rollout, ledger -> assertThat(ledger.flip(new EvidenceLedger.Trip(0, -1, 7, 9))).isTrue());
+  }
+
+  private void onLedger(String rollout, Consumer<EvidenceLedger> change) throws Exception {
     RolloutNote note = NoteReader.read(note(rollout, CANARY));
     Segments segments = new Segments(note.segments());
     int words = EvidenceLedger.wordsNeeded(note.stopRules().size(), segments.count());
@@ -362,7 +385,7 @@ class RestorationTest {
       LedgerFiles.Opened.Found found = (LedgerFiles.Opened.Found) files.open(rollout, words);
       EvidenceLedger ledger =
           new EvidenceLedger(new ArmedRules(note.stopRules(), note.alpha(), segments), segments, found.words());
-      assertThat(ledger.flip(new EvidenceLedger.Trip(0, -1, 7, 9))).isTrue();
+      change.accept(ledger);
     }
   }
 
