@@ -33,7 +33,7 @@ class ReplaceUnderLoadTest {
   private static final int ROUNDS = 80;
   private static final int FIRST_ROUNDS = 20;
 
-  /// 8 MiB each: one session in six that is not freed shows.
+  /// 8 MiB each: one session in five that is not freed shows.
   private static final int WEIGHTS = 2 << 20;
 
   private static final long MARGIN_KIB = 256 << 10;
