@@ -146,7 +146,7 @@ public final class DemoCommand implements Callable<Integer> {
   /// Creates a rollout from its note and shows it until it has ended.
   private Rollout release(RolloutServiceBlockingStub control, String note, PrintWriter out, CallerView callers)
       throws IOException {
-    Rollout rollout = control.createRollout(CreateRolloutRequest.newBuilder().setNote(DemoFiles.note(note)).build());
+    Rollout rollout = control.createRollout(CreateRolloutRequest.newBuilder().setNote(DemoFiles.note(note)).setActor("the demo").build());
     LivePicture picture = new LivePicture(out, Terminal.detect());
     Iterator<Rollout> states =
         control

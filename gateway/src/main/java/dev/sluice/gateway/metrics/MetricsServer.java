@@ -45,6 +45,11 @@ public final class MetricsServer implements AutoCloseable {
         exchange.sendResponseHeaders(405, -1);
         return;
       }
+      // A context answers for everything below it too.
+      if (!exchange.getRequestURI().getPath().equals(exchange.getHttpContext().getPath())) {
+        exchange.sendResponseHeaders(404, -1);
+        return;
+      }
       byte[] bytes = body.getBytes(StandardCharsets.UTF_8);
       exchange.getResponseHeaders().set("Content-Type", type);
       boolean head = exchange.getRequestMethod().equals("HEAD");
