@@ -18,7 +18,7 @@ import java.util.List;
 ///
 /// The path from a tripping observation to the flip runs once in the life of a rollout, when it matters most, and would run
 /// cold: classes not loaded, methods interpreted, the branch cut out by a compiler that has never seen it taken. Rehearsed some
-/// hundred times when the note is armed (a few milliseconds in all), it takes microseconds. It also shows that the rules as
+/// hundred times when the note is armed (a few milliseconds in all), it takes some tens of microseconds. It also shows that the rules as
 /// armed can fire at all.
 public final class Rehearsal {
 
