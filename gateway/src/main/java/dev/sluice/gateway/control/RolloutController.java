@@ -161,7 +161,10 @@ public final class RolloutController implements AutoCloseable {
   public RolloutView command(String name, RolloutEvent event, String actor, long expectedRevision)
       throws ControlFailure {
     RolloutView seen = rollouts.view(name);
-    if (event instanceof RolloutEvent.Abort && seen != null && seen.live() != null) {
+    if (event instanceof RolloutEvent.Abort
+        && seen != null
+        && seen.live() != null
+        && !seen.stored().state().stage().isEnded()) {
       seen.live().flipByHand(); // as a stop rule's: first the baseline, then the paper, however long the writer takes
     }
     return writer.call(
