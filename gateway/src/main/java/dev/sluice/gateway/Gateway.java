@@ -8,7 +8,9 @@ import dev.sluice.gateway.control.Journal;
 import dev.sluice.gateway.control.ModelService;
 import dev.sluice.gateway.control.RolloutController;
 import dev.sluice.gateway.control.RolloutService;
+import dev.sluice.gateway.inference.Inference;
 import dev.sluice.gateway.inference.InferenceService;
+import dev.sluice.gateway.inference.ModelQueries;
 import dev.sluice.gateway.inference.OpenStreams;
 import dev.sluice.gateway.metrics.GatewayMetrics;
 import dev.sluice.gateway.metrics.MetricsServer;
@@ -178,7 +180,9 @@ public final class Gateway implements AutoCloseable {
   private Server inferenceServer(Lanes lanes) throws StartFailure {
     InferenceService service =
         new InferenceService(
-            routes, new InferenceRouter(routes, lanes), repository, metrics, () -> ready, version());
+            new Inference(routes, new InferenceRouter(routes, lanes), metrics),
+            new ModelQueries(routes, repository, version()),
+            () -> ready);
     return listen(
         "grpc-port",
         NettyServerBuilder.forAddress(address(config.host(), config.grpcPort()))

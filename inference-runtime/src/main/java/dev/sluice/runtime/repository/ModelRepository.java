@@ -3,7 +3,6 @@ package dev.sluice.runtime.repository;
 import dev.sluice.runtime.model.ModelLoadException;
 import dev.sluice.runtime.model.ModelRuntime;
 import dev.sluice.runtime.model.ModelVersion;
-import dev.sluice.runtime.model.Session;
 import dev.sluice.runtime.repository.VersionStatus.State;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -42,7 +41,7 @@ public final class ModelRepository implements AutoCloseable {
   private static final long WHOLE_MODEL = 0;
 
   private final Path root;
-  private final ModelRuntime runtime;
+  private final VersionLoader loader;
   private final ReentrantLock changes = new ReentrantLock();
   private final List<Runnable> listeners = new CopyOnWriteArrayList<>();
   private volatile Map<String, Entry> entries = Map.of();
@@ -78,7 +77,7 @@ public final class ModelRepository implements AutoCloseable {
 
   private ModelRepository(Path root, ModelRuntime runtime) {
     this.root = root;
-    this.runtime = runtime;
+    this.loader = new VersionLoader(runtime);
   }
 
   /// Opens the directory and notes which models it has; nothing is loaded yet.
@@ -267,7 +266,7 @@ public final class ModelRepository implements AutoCloseable {
       publish(model, entry(model).with(new VersionStatus(model, version, State.LOADING, "")));
     }
     try {
-      ModelVersion loaded = loadAndWarm(model, version, configuration);
+      ModelVersion loaded = loader.load(versionFolder(model, version), model, version, configuration);
       publish(model, entry(model).with(loaded).with(new VersionStatus(model, version, State.READY, "")));
       if (previous != null) {
         previous.retire();
@@ -279,31 +278,6 @@ public final class ModelRepository implements AutoCloseable {
       String reason = (previous == null ? "" : "not replaced: ") + e.getMessage();
       publish(model, entry(model).with(new VersionStatus(model, version, state, reason)));
       throw e;
-    }
-  }
-
-  private ModelVersion loadAndWarm(String model, long version, ModelConfiguration configuration)
-      throws ModelLoadException {
-    long start = System.nanoTime();
-    Path folder = contained(modelFolder(model).resolve(Long.toString(version)), model + "/" + version);
-    try {
-      Session session = runtime.load(folder, configuration.settings());
-      try {
-        configuration.requireMatch(session.signature());
-        long runNanos = WarmUp.run(session, "model '%s' version %d".formatted(model, version));
-        log.info(
-            "model '{}' version {} is ready after {} ms; a run takes {} us",
-            model,
-            version,
-            (System.nanoTime() - start) / 1_000_000,
-            runNanos / 1_000);
-        return new ModelVersion(model, version, session, runNanos);
-      } catch (ModelLoadException | RuntimeException e) {
-        session.close();
-        throw e;
-      }
-    } catch (RuntimeException e) {
-      throw new ModelLoadException("%s/%d cannot be loaded: %s".formatted(model, version, e), e);
     }
   }
 
@@ -319,6 +293,10 @@ public final class ModelRepository implements AutoCloseable {
   // By the name that was checked, never by a caller's path, and never through a link to somewhere else.
   private Path modelFolder(String model) throws ModelLoadException {
     return contained(root.resolve(model), model);
+  }
+
+  private Path versionFolder(String model, long version) throws ModelLoadException {
+    return contained(modelFolder(model).resolve(Long.toString(version)), model + "/" + version);
   }
 
   private Path contained(Path folder, String label) throws ModelLoadException {

@@ -1,0 +1,113 @@
+package dev.sluice.gateway.inference;
+
+import dev.sluice.gateway.metrics.GatewayMetrics;
+import dev.sluice.gateway.routing.Answer;
+import dev.sluice.gateway.routing.CallLifetime;
+import dev.sluice.gateway.routing.CallerAttributes;
+import dev.sluice.gateway.routing.InferenceFailure;
+import dev.sluice.gateway.routing.InferenceRequest;
+import dev.sluice.gateway.routing.InferenceRouter;
+import dev.sluice.gateway.routing.Responder;
+import dev.sluice.gateway.routing.Route;
+import dev.sluice.gateway.routing.Routes;
+import dev.sluice.proto.inference.InferParameter;
+import dev.sluice.proto.inference.ModelInferRequest;
+import dev.sluice.proto.inference.ModelInferResponse;
+import dev.sluice.runtime.model.Signature;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/// The way of one request below every wire: its route, its checks, its run, its response.
+public final class Inference {
+
+  /// Response parameters.
+  static final String VARIANT_PARAMETER = "sluice_variant";
+
+  static final String FALLBACK_PARAMETER = "sluice_fallback";
+
+  private static final Logger log = LoggerFactory.getLogger(Inference.class);
+
+  private final Routes routes;
+  private final InferenceRouter router;
+  private final GatewayMetrics metrics;
+
+  public Inference(Routes routes, InferenceRouter router, GatewayMetrics metrics) {
+    this.routes = routes;
+    this.router = router;
+    this.metrics = metrics;
+  }
+
+  /// Where a request ends: exactly one of the two is called, exactly once, on any thread.
+  public interface Reply {
+
+    void send(ModelInferResponse response);
+
+    void fail(InferenceFailure failure);
+  }
+
+  /// Answers a request, now or later; never throws. The request is read until then and never changed.
+  public void infer(ModelInferRequest request, CallerAttributes caller, CallLifetime lifetime, Reply reply) {
+    long startedNanos = System.nanoTime();
+    try {
+      Route route = routes.find(request.getModelName(), request.getModelVersion());
+      Signature signature = route.version().signature();
+      InferenceRequest checked =
+          new InferenceRequest(
+              request.getId(),
+              TensorCodec.inputs(request, signature),
+              TensorCodec.outputs(request, signature),
+              caller,
+              lifetime,
+              startedNanos);
+      router.infer(route, checked, new ResponseWriter(request, reply));
+    } catch (InferenceFailure failure) {
+      metrics.refused(failure.kind().name());
+      reply.fail(failure);
+    } catch (RuntimeException e) {
+      log.error("a request for model '{}' failed in the gateway itself", request.getModelName(), e);
+      reply.fail(
+          new InferenceFailure(InferenceFailure.Kind.EXECUTION_FAILED, "the gateway failed on this request: " + e));
+    }
+  }
+
+  private record ResponseWriter(ModelInferRequest request, Reply reply) implements Responder {
+
+    @Override
+    public void answer(Answer answer) {
+      ModelInferResponse response;
+      try {
+        response = response(answer);
+      } catch (RuntimeException | Error e) {
+        // Too large for a message, or for the heap: the caller must still learn that there is no answer.
+        fail(new InferenceFailure(InferenceFailure.Kind.EXECUTION_FAILED, "the answer could not be written: " + e));
+        return;
+      }
+      reply.send(response);
+    }
+
+    private ModelInferResponse response(Answer answer) {
+      ModelInferResponse.Builder response =
+          ModelInferResponse.newBuilder()
+              .setModelName(request.getModelName())
+              .setModelVersion(Long.toString(answer.version()))
+              .setId(request.getId());
+      if (answer.variant() != null) {
+        response.putParameters(VARIANT_PARAMETER, text(answer.variant().label()));
+      }
+      if (answer.fallback() != null) {
+        response.putParameters(FALLBACK_PARAMETER, text(answer.fallback().label()));
+      }
+      TensorCodec.write(answer.outputs(), response);
+      return response.build();
+    }
+
+    @Override
+    public void fail(InferenceFailure failure) {
+      reply.fail(failure);
+    }
+
+    private static InferParameter text(String value) {
+      return InferParameter.newBuilder().setStringParam(value).build();
+    }
+  }
+}

@@ -1,0 +1,44 @@
+package dev.sluice.runtime.repository;
+
+import dev.sluice.runtime.model.ModelLoadException;
+import dev.sluice.runtime.model.ModelRuntime;
+import dev.sluice.runtime.model.ModelVersion;
+import dev.sluice.runtime.model.Session;
+import java.nio.file.Path;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/// Makes a version's folder into a version that can be served: loaded, held against its configuration, warmed.
+final class VersionLoader {
+  private static final Logger log = LoggerFactory.getLogger(VersionLoader.class);
+
+  private final ModelRuntime runtime;
+
+  VersionLoader(ModelRuntime runtime) {
+    this.runtime = runtime;
+  }
+
+  ModelVersion load(Path folder, String model, long version, ModelConfiguration configuration)
+      throws ModelLoadException {
+    long start = System.nanoTime();
+    try {
+      Session session = runtime.load(folder, configuration.settings());
+      try {
+        configuration.requireMatch(session.signature());
+        long runNanos = WarmUp.run(session, "model '%s' version %d".formatted(model, version));
+        log.info(
+            "model '{}' version {} is ready after {} ms; a run takes {} us",
+            model,
+            version,
+            (System.nanoTime() - start) / 1_000_000,
+            runNanos / 1_000);
+        return new ModelVersion(model, version, session, runNanos);
+      } catch (ModelLoadException | RuntimeException e) {
+        session.close();
+        throw e;
+      }
+    } catch (RuntimeException e) {
+      throw new ModelLoadException("%s/%d cannot be loaded: %s".formatted(model, version, e), e);
+    }
+  }
+}
