@@ -18,20 +18,22 @@ public final class ModelVersion {
   private final String model;
   private final long version;
   private final Session session;
+  private final ModelProfile profile;
   private final AtomicLong leases = new AtomicLong();
   private final AtomicLong typicalRunNanos = new AtomicLong();
   private final CompletableFuture<Void> closed = new CompletableFuture<>();
 
   /// Takes over the session: it is closed when the version is retired and the last lease is back.
   public ModelVersion(String model, long version, Session session) {
-    this(model, version, session, 0);
+    this(model, version, session, ModelProfile.defaults(), 0);
   }
 
-  /// As above, for a session that was warmed and whose runs took this long in the end.
-  public ModelVersion(String model, long version, Session session, long typicalRunNanos) {
+  /// As above, for a session that was configured and warmed, and whose runs took this long in the end.
+  public ModelVersion(String model, long version, Session session, ModelProfile profile, long typicalRunNanos) {
     this.model = model;
     this.version = version;
     this.session = session;
+    this.profile = profile;
     this.typicalRunNanos.setOpaque(typicalRunNanos);
   }
 
@@ -45,6 +47,10 @@ public final class ModelVersion {
 
   public Signature signature() {
     return session.signature();
+  }
+
+  public ModelProfile profile() {
+    return profile;
   }
 
   /// Takes a lease; false when the version is retired. Every `true` is followed by one [#release].

@@ -1,6 +1,7 @@
 package dev.sluice.runtime.repository;
 
 import dev.sluice.runtime.model.ModelLoadException;
+import dev.sluice.runtime.model.ModelProfile;
 import dev.sluice.runtime.model.ModelRuntime;
 import dev.sluice.runtime.model.ModelVersion;
 import dev.sluice.runtime.model.Session;
@@ -32,7 +33,7 @@ final class VersionLoader {
             version,
             (System.nanoTime() - start) / 1_000_000,
             runNanos / 1_000);
-        return new ModelVersion(model, version, session, runNanos);
+        return new ModelVersion(model, version, session, ModelProfile.defaults(), runNanos);
       } catch (ModelLoadException | RuntimeException e) {
         session.close();
         throw e;

@@ -68,7 +68,7 @@ class ModelVersionTest {
 
   @Test
   void theTypicalRunFollowsWhatRunsTake() throws Exception {
-    ModelVersion version = new ModelVersion("m", 1, session, 1_000_000_000);
+    ModelVersion version = new ModelVersion("m", 1, session, ModelProfile.defaults(), 1_000_000_000);
     long before = version.typicalRunNanos();
     for (int i = 0; i < 100; i++) {
       version.run(List.of(), List.of("y"), RunControl.none());

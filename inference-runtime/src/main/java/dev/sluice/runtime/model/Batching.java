@@ -1,4 +1,4 @@
-package dev.sluice.runtime.batching;
+package dev.sluice.runtime.model;
 
 import java.util.List;
 

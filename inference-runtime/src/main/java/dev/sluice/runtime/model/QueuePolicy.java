@@ -1,4 +1,4 @@
-package dev.sluice.runtime.batching;
+package dev.sluice.runtime.model;
 
 /// How long a request may wait, and how many may.
 ///
