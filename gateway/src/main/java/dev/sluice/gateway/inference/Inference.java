@@ -65,6 +65,8 @@ public final class Inference {
               request.getId(),
               TensorCodec.inputs(request, signature),
               TensorCodec.outputs(request, signature),
+              0,
+              0,
               caller,
               lifetime,
               startedNanos);
