@@ -100,10 +100,11 @@ final class ModelConfiguration {
     };
   }
 
-  /// How the runtime is to load the model.
-  ModelSettings settings() {
+  /// How the runtime is to load and run the model.
+  ModelSettings settings() throws ModelLoadException {
     String file = config.getDefaultModelFilename();
-    return file.isEmpty() ? ModelSettings.defaults() : ModelSettings.defaults().withModelFilename(file);
+    return new ModelSettings(
+        file.isEmpty() ? ModelSettings.MODEL_FILENAME : file, ExecutionConfiguration.of(config, label));
   }
 
   Path modelFolder() {
