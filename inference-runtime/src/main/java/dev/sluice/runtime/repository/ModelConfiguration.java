@@ -100,11 +100,11 @@ final class ModelConfiguration {
     };
   }
 
-  /// How the runtime is to load and run the model.
+  /// How the runtime is to load the model.
   ModelSettings settings() throws ModelLoadException {
+    ModelSettings settings = ModelSettings.defaults().withExecution(ExecutionConfiguration.of(config, label));
     String file = config.getDefaultModelFilename();
-    return new ModelSettings(
-        file.isEmpty() ? ModelSettings.MODEL_FILENAME : file, ExecutionConfiguration.of(config, label));
+    return file.isEmpty() ? settings : settings.withModelFilename(file);
   }
 
   Path modelFolder() {
