@@ -79,7 +79,7 @@ public final class OnnxRuntime implements ModelRuntime {
     try (OrtSession.SessionOptions options = new OrtSession.SessionOptions()) {
       options.setExecutionMode(OrtSession.SessionOptions.ExecutionMode.SEQUENTIAL);
       options.setInterOpNumThreads(1);
-      options.setIntraOpNumThreads(settings.intraOpThreads());
+      options.setIntraOpNumThreads(settings.execution().threads().intraOp().orElse(1));
       // Spinning threads are fast alone and slow together: a gateway has more calls than cores.
       options.addConfigEntry("session.intra_op.allow_spinning", "0");
       options.addConfigEntry("session.inter_op.allow_spinning", "0");

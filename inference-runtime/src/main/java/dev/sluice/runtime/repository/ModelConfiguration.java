@@ -112,8 +112,9 @@ final class ModelConfiguration {
     };
   }
 
-  ModelSettings settings() {
-    return ModelSettings.defaults().withMaxBatchSize(config.getMaxBatchSize());
+  ModelSettings settings() throws ModelLoadException {
+    return new ModelSettings(
+        config.getMaxBatchSize(), ExecutionConfiguration.of(config, "%s/%s".formatted(model, FILE)));
   }
 
   /// Holds what the file declares against what the model says of itself.
