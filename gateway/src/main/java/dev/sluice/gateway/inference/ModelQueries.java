@@ -43,7 +43,14 @@ public final class ModelQueries {
 
   /// What Triton calls the parts of the protocol that are served here.
   private static final List<String> EXTENSIONS =
-      List.of("model_configuration", "binary_tensor_data", "parameters", "statistics", "logging");
+      List.of(
+          "classification",
+          "schedule_policy",
+          "model_configuration",
+          "binary_tensor_data",
+          "parameters",
+          "statistics",
+          "logging");
 
   private final Routes routes;
   private final ModelRepository repository;
