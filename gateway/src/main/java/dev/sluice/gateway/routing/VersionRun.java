@@ -123,15 +123,15 @@ final class VersionRun {
       case CANCELLED, DEADLINE_EXCEEDED -> FailureReason.CANCELED;
       case EXECUTION_FAILED -> FailureReason.BACKEND;
       case UNKNOWN_MODEL,
-              UNKNOWN_VERSION,
-              MODEL_NOT_READY,
-              INVALID_REQUEST,
-              UNSUPPORTED,
-              UNKNOWN_SHARED_MEMORY,
-              LOAD_NOT_ALLOWED,
-              LOAD_FAILED,
-              LOAD_INVALID,
-              SHUTTING_DOWN ->
+          UNKNOWN_VERSION,
+          MODEL_NOT_READY,
+          INVALID_REQUEST,
+          UNSUPPORTED,
+          UNKNOWN_SHARED_MEMORY,
+          LOAD_NOT_ALLOWED,
+          LOAD_FAILED,
+          LOAD_INVALID,
+          SHUTTING_DOWN ->
           FailureReason.OTHER;
     };
   }
