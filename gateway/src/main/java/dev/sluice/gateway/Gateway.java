@@ -183,9 +183,10 @@ public final class Gateway implements AutoCloseable {
   private Server inferenceServer(Lanes lanes) throws StartFailure {
     InferenceService service =
         new InferenceService(
-            new Inference(routes, new InferenceRouter(routes, lanes), metrics, () -> state),
+            new Inference(routes, new InferenceRouter(routes, lanes), metrics, () -> state, false),
             new ModelQueries(routes, repository, version(), () -> state),
-            new ServerSettings(routes));
+            new ServerSettings(routes),
+            openStreams);
     return listen(
         "grpc-port",
         NettyServerBuilder.forAddress(address(config.host(), config.grpcPort()))
