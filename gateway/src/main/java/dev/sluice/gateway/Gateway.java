@@ -12,6 +12,8 @@ import dev.sluice.gateway.inference.Inference;
 import dev.sluice.gateway.inference.InferenceService;
 import dev.sluice.gateway.inference.ModelQueries;
 import dev.sluice.gateway.inference.OpenStreams;
+import dev.sluice.gateway.inference.ServerSettings;
+import dev.sluice.gateway.inference.ServerState;
 import dev.sluice.gateway.metrics.GatewayMetrics;
 import dev.sluice.gateway.metrics.MetricsServer;
 import dev.sluice.gateway.routing.InferenceRouter;
@@ -73,7 +75,7 @@ public final class Gateway implements AutoCloseable {
   private final Server inferenceServer;
   private final Server controlServer;
   private final MetricsServer metricsServer;
-  private volatile boolean ready;
+  private volatile ServerState state = ServerState.STARTING;
 
   /// Starts a gateway that runs ONNX models.
   public static Gateway start(GatewayConfig config) throws StartFailure {
@@ -89,7 +91,7 @@ public final class Gateway implements AutoCloseable {
     this.config = config;
     try {
       this.metrics = opened(new GatewayMetrics());
-      this.repository = opened(openRepository(config.modelRepository(), runtime));
+      this.repository = opened(openRepository(config, runtime));
       Lanes lanes = opened(new Lanes(Runtime.getRuntime().availableProcessors()));
       this.routes = new Routes(repository, metrics);
       metrics.bind(lanes::waiting, () -> versionsReady(repository));
@@ -143,16 +145,17 @@ public final class Gateway implements AutoCloseable {
       closeOpened();
       throw e;
     }
-    ready = true;
+    state = ServerState.READY;
     health.setStatus(HealthStatusManager.SERVICE_NAME_ALL_SERVICES, ServingStatus.SERVING);
     health.setStatus(GRPCInferenceServiceGrpc.SERVICE_NAME, ServingStatus.SERVING);
   }
 
   // --- parts ----------------------------------------------------------------------------------------------------------
 
-  private static ModelRepository openRepository(Path root, ModelRuntime runtime) throws StartFailure {
+  private static ModelRepository openRepository(GatewayConfig config, ModelRuntime runtime) throws StartFailure {
+    Path root = config.modelRepository();
     try {
-      return ModelRepository.open(root, runtime);
+      return ModelRepository.open(root, runtime, config.configOptions());
     } catch (IOException e) {
       throw new StartFailure("model-repository: '%s' is not a directory that can be read".formatted(root));
     }
@@ -180,9 +183,10 @@ public final class Gateway implements AutoCloseable {
   private Server inferenceServer(Lanes lanes) throws StartFailure {
     InferenceService service =
         new InferenceService(
-            new Inference(routes, new InferenceRouter(routes, lanes), metrics),
-            new ModelQueries(routes, repository, version()),
-            () -> ready);
+            new Inference(routes, new InferenceRouter(routes, lanes), metrics, () -> state, false),
+            new ModelQueries(routes, repository, version(), () -> state),
+            new ServerSettings(routes),
+            openStreams);
     return listen(
         "grpc-port",
         NettyServerBuilder.forAddress(address(config.host(), config.grpcPort()))
@@ -229,7 +233,7 @@ public final class Gateway implements AutoCloseable {
 
   private MetricsServer metricsServer() throws StartFailure {
     try {
-      return new MetricsServer(address(config.host(), config.metricsPort()), metrics::scrape, () -> ready);
+      return new MetricsServer(address(config.host(), config.metricsPort()), metrics::scrape, () -> state == ServerState.READY);
     } catch (IOException e) {
       throw inUse("metrics-port", config.host(), config.metricsPort(), e);
     }
@@ -303,10 +307,10 @@ public final class Gateway implements AutoCloseable {
   /// Not ready any more, no new calls, calls in flight finish, everything is closed in the reverse order of opening.
   @Override
   public void close() {
-    if (!ready) {
+    if (state != ServerState.READY) {
       return; // closed before
     }
-    ready = false;
+    state = ServerState.EXITING;
     health.enterTerminalState();
     inferenceServer.shutdown();
     openStreams.end();
