@@ -28,9 +28,11 @@ final class VersionLoader {
       throws ModelLoadException {
     long start = System.nanoTime();
     try {
-      Session session = runtime.load(folder, configuration.settings());
+      Session loaded = runtime.load(folder, configuration.settings());
+      Session session = loaded;
       try {
-        ResolvedModel resolved = Completion.of(configuration, session.signature());
+        ResolvedModel resolved = 
+            Completion.of(configuration, loaded.signature(), () -> RowIndependence.doubt(loaded, RowIndependence.NANOS_MAX));
         session = resolved.seenByCallers(session);
         ModelProfile profile =
             new ModelProfile(
