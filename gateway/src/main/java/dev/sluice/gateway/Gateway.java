@@ -176,7 +176,7 @@ public final class Gateway implements AutoCloseable {
   }
 
   private static long versionsReady(ModelRepository repository) {
-    return repository.index().stream().filter(status -> status.state() == VersionStatus.State.READY).count();
+    return repository.statuses().stream().filter(status -> status.state() == VersionStatus.State.READY).count();
   }
 
   /// On the event loops themselves: a hop to an executor would cost more than a small model does.
