@@ -31,6 +31,7 @@ import dev.sluice.proto.inference.GRPCInferenceServiceGrpc;
 import dev.sluice.runtime.model.ModelRuntime;
 import dev.sluice.runtime.onnx.OnnxRuntime;
 import dev.sluice.runtime.repository.ModelRepository;
+import dev.sluice.runtime.repository.RepositoryOptions;
 import dev.sluice.runtime.repository.VersionStatus;
 import io.grpc.Server;
 import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
@@ -155,7 +156,8 @@ public final class Gateway implements AutoCloseable {
   private static ModelRepository openRepository(GatewayConfig config, ModelRuntime runtime) throws StartFailure {
     Path root = config.modelRepository();
     try {
-      return ModelRepository.open(root, runtime, config.configOptions());
+      return ModelRepository.open(
+          root, runtime, RepositoryOptions.defaults().withConfiguration(config.configOptions()));
     } catch (IOException e) {
       throw new StartFailure("model-repository: '%s' is not a directory that can be read".formatted(root));
     }
