@@ -93,7 +93,7 @@ public final class Gateway implements AutoCloseable {
     try {
       this.metrics = opened(new GatewayMetrics());
       this.repository = opened(openRepository(config, runtime));
-      Lanes lanes = opened(new Lanes(Runtime.getRuntime().availableProcessors()));
+      Lanes lanes = opened(new Lanes());
       this.routes = new Routes(repository, metrics);
       metrics.bind(lanes::waiting, () -> versionsReady(repository));
       repository.loadAll();

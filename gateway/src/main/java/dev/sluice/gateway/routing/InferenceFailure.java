@@ -26,6 +26,8 @@ public final class InferenceFailure extends Exception {
     EXECUTION_FAILED,
     /// The queue is full.
     OVERLOADED,
+    /// It has waited in the queue for as long as it may.
+    QUEUE_TIMEOUT,
     /// The caller's time ran out.
     DEADLINE_EXCEEDED,
     /// The caller has gone.
