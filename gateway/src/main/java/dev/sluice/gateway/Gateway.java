@@ -1,6 +1,7 @@
 package dev.sluice.gateway;
 
 import dev.sluice.gateway.config.GatewayConfig;
+import dev.sluice.gateway.config.GrpcOptions;
 import dev.sluice.gateway.control.Assembly;
 import dev.sluice.gateway.control.ControlFailure;
 import dev.sluice.gateway.control.Defaults;
@@ -16,6 +17,7 @@ import dev.sluice.gateway.inference.ServerSettings;
 import dev.sluice.gateway.inference.ServerState;
 import dev.sluice.gateway.metrics.GatewayMetrics;
 import dev.sluice.gateway.metrics.MetricsServer;
+import dev.sluice.gateway.rpc.ResponseCompression;
 import dev.sluice.gateway.routing.InferenceRouter;
 import dev.sluice.gateway.routing.Lanes;
 import dev.sluice.gateway.routing.Routes;
@@ -33,6 +35,8 @@ import dev.sluice.runtime.onnx.OnnxRuntime;
 import dev.sluice.runtime.repository.ModelRepository;
 import dev.sluice.runtime.repository.VersionStatus;
 import io.grpc.Server;
+import io.grpc.ServerInterceptors;
+import io.grpc.ServerServiceDefinition;
 import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
 import io.grpc.netty.shaded.io.grpc.netty.NettyServerBuilder;
 import io.grpc.protobuf.services.HealthStatusManager;
@@ -49,6 +53,7 @@ import java.util.Deque;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
+import java.util.zip.Deflater;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -182,27 +187,46 @@ public final class Gateway implements AutoCloseable {
   private Server inferenceServer(Lanes lanes) throws StartFailure {
     InferenceService service =
         new InferenceService(
-            new Inference(routes, new InferenceRouter(routes, lanes), metrics, () -> state, false),
+            new Inference(
+                routes, new InferenceRouter(routes, lanes), metrics, () -> state, config.grpc().mirrorsTyped()),
             new ModelQueries(routes, repository, version(), () -> state),
             new ServerSettings(routes),
             openStreams);
-    return listen(
-        "grpc-port",
+    GrpcOptions options = config.grpc();
+    NettyServerBuilder builder =
         NettyServerBuilder.forAddress(address(config.host(), config.grpcPort()))
             .directExecutor()
             .maxInboundMessageSize(config.messageBytesMax())
             .maxInboundMetadataSize(METADATA_BYTES_MAX)
             .maxRstFramesPerWindow(RESETS_MAX, RESETS_WINDOW_SECONDS)
+            .keepAliveTime(options.keepAliveTime().toMillis(), TimeUnit.MILLISECONDS)
+            .keepAliveTimeout(options.keepAliveTimeout().toMillis(), TimeUnit.MILLISECONDS)
             .permitKeepAliveTime(10, TimeUnit.SECONDS)
             .permitKeepAliveWithoutCalls(true)
             .intercept(openStreams)
-            .addService(service.definition())
             .addService(health.getHealthService())
             .addService(ProtoReflectionServiceV1.newInstance())
-            .addService(reflectionV1Alpha())
-            .build(),
-        config.host(),
-        config.grpcPort());
+            .addService(reflectionV1Alpha());
+    if (options.connectionAgeMax().isPositive()) {
+      builder.maxConnectionAge(options.connectionAgeMax().toMillis(), TimeUnit.MILLISECONDS);
+      if (options.connectionAgeGrace().isPositive()) {
+        builder.maxConnectionAgeGrace(options.connectionAgeGrace().toMillis(), TimeUnit.MILLISECONDS);
+      }
+    }
+    ServerServiceDefinition definition = service.definition();
+    int deflateLevel =
+        switch (options.compression()) {
+          case NONE -> 0;
+          case LOW -> Deflater.BEST_SPEED;
+          case MEDIUM -> 6;
+          case HIGH -> Deflater.BEST_COMPRESSION;
+        };
+    if (deflateLevel > 0) {
+      ResponseCompression compression = new ResponseCompression(deflateLevel);
+      builder.compressorRegistry(compression.registry());
+      definition = ServerInterceptors.intercept(definition, compression);
+    }
+    return listen("grpc-port", builder.addService(definition).build(), config.host(), config.grpcPort());
   }
 
   private Server controlServer(String whyNoControl) throws StartFailure {

@@ -8,6 +8,7 @@ import java.time.Duration;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
@@ -82,6 +83,9 @@ public final class ServeCommand implements Callable<Integer> {
       description = "How long calls in flight may take to finish at the end (default: ${DEFAULT-VALUE}).")
   private int exitTimeoutSeconds;
 
+  @Mixin
+  private GrpcFlags grpcFlags = new GrpcFlags();
+
   @Override
   public Integer call() throws InterruptedException {
     GatewayConfig config;
@@ -89,7 +93,7 @@ public final class ServeCommand implements Callable<Integer> {
       config =
           new GatewayConfig(
               modelRepository, dataDirectory, host, "127.0.0.1", grpcPort, metricsPort, controlPort, messageBytesMax,
-              Duration.ofSeconds(exitTimeoutSeconds));
+              Duration.ofSeconds(exitTimeoutSeconds), grpcFlags.options());
     } catch (IllegalArgumentException e) {
       spec.commandLine().getErr().println("sluice: " + e.getMessage());
       return 2;

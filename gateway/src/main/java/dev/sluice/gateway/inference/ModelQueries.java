@@ -4,14 +4,10 @@ import dev.sluice.gateway.routing.InferenceFailure;
 import dev.sluice.gateway.routing.InferenceFailure.Kind;
 import dev.sluice.gateway.routing.Route;
 import dev.sluice.gateway.routing.Routes;
-import dev.sluice.proto.inference.DataType;
-import dev.sluice.proto.inference.ModelConfig;
 import dev.sluice.proto.inference.ModelConfigRequest;
 import dev.sluice.proto.inference.ModelConfigResponse;
-import dev.sluice.proto.inference.ModelInput;
 import dev.sluice.proto.inference.ModelMetadataRequest;
 import dev.sluice.proto.inference.ModelMetadataResponse;
-import dev.sluice.proto.inference.ModelOutput;
 import dev.sluice.proto.inference.ModelReadyRequest;
 import dev.sluice.proto.inference.ModelReadyResponse;
 import dev.sluice.proto.inference.ModelStatisticsRequest;
@@ -27,8 +23,6 @@ import dev.sluice.runtime.model.Signature;
 import dev.sluice.runtime.repository.Model;
 import dev.sluice.runtime.repository.ModelRepository;
 import dev.sluice.runtime.repository.VersionStatus;
-import dev.sluice.runtime.tensor.Datatype;
-import dev.sluice.runtime.tensor.Shape;
 import dev.sluice.runtime.tensor.TensorSpec;
 import java.util.Comparator;
 import java.util.List;
@@ -36,7 +30,6 @@ import java.util.Map;
 import java.util.TreeMap;
 import java.util.function.Supplier;
 import java.util.stream.Collectors;
-import java.util.stream.LongStream;
 
 /// What a client may ask about the server and its models, below every wire.
 public final class ModelQueries {
@@ -137,44 +130,9 @@ public final class ModelQueries {
   }
 
   public ModelConfigResponse config(ModelConfigRequest request) throws InferenceFailure {
-    ModelVersion version = routes.find(request.getName(), request.getVersion()).version();
-    ModelConfig said = version.profile().config();
-    return ModelConfigResponse.newBuilder().setConfig(said.getName().isEmpty() ? configOf(version) : said).build();
-  }
-
-  /// What a version's signature alone says.
-  private static ModelConfig configOf(ModelVersion version) {
-    Signature signature = version.signature();
-    int batchDims = signature.maxBatchSize() > 0 ? 1 : 0;
-    ModelConfig.Builder config =
-        ModelConfig.newBuilder()
-            .setName(version.model())
-            .setPlatform(Model.PLATFORM)
-            .setBackend("onnxruntime")
-            .setMaxBatchSize(signature.maxBatchSize());
-    for (TensorSpec spec : signature.inputs()) {
-      config.addInput(
-          ModelInput.newBuilder()
-              .setName(spec.name())
-              .setDataType(dataType(spec.datatype()))
-              .addAllDims(dims(spec.shape(), batchDims)));
-    }
-    for (TensorSpec spec : signature.outputs()) {
-      config.addOutput(
-          ModelOutput.newBuilder()
-              .setName(spec.name())
-              .setDataType(dataType(spec.datatype()))
-              .addAllDims(dims(spec.shape(), batchDims)));
-    }
-    return config.build();
-  }
-
-  private static List<Long> dims(Shape shape, int from) {
-    return LongStream.of(shape.toArray()).skip(from).boxed().toList();
-  }
-
-  private static DataType dataType(Datatype datatype) {
-    return datatype == Datatype.BYTES ? DataType.TYPE_STRING : DataType.valueOf("TYPE_" + datatype.name());
+    return ModelConfigResponse.newBuilder()
+        .setConfig(routes.find(request.getName(), request.getVersion()).version().profile().config())
+        .build();
   }
 
   /// Since each version was loaded: of one version, of a model's ready ones, or of all that are ready.
