@@ -96,7 +96,7 @@ public final class Gateway implements AutoCloseable {
     this.config = config;
     try {
       this.metrics = opened(new GatewayMetrics());
-      this.repository = opened(openRepository(config.modelRepository(), runtime));
+      this.repository = opened(openRepository(config, runtime));
       Lanes lanes = opened(new Lanes(Runtime.getRuntime().availableProcessors()));
       this.routes = new Routes(repository, metrics);
       metrics.bind(lanes::waiting, () -> versionsReady(repository));
@@ -157,9 +157,10 @@ public final class Gateway implements AutoCloseable {
 
   // --- parts ----------------------------------------------------------------------------------------------------------
 
-  private static ModelRepository openRepository(Path root, ModelRuntime runtime) throws StartFailure {
+  private static ModelRepository openRepository(GatewayConfig config, ModelRuntime runtime) throws StartFailure {
+    Path root = config.modelRepository();
     try {
-      return ModelRepository.open(root, runtime);
+      return ModelRepository.open(root, runtime, config.configOptions());
     } catch (IOException e) {
       throw new StartFailure("model-repository: '%s' is not a directory that can be read".formatted(root));
     }
@@ -180,7 +181,7 @@ public final class Gateway implements AutoCloseable {
   }
 
   private static long versionsReady(ModelRepository repository) {
-    return repository.index().stream().filter(status -> status.state() == VersionStatus.State.READY).count();
+    return repository.statuses().stream().filter(status -> status.state() == VersionStatus.State.READY).count();
   }
 
   /// On the event loops themselves: a hop to an executor would cost more than a small model does.

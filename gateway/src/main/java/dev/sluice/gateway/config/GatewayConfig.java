@@ -1,5 +1,6 @@
 package dev.sluice.gateway.config;
 
+import dev.sluice.runtime.repository.ConfigOptions;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -14,6 +15,7 @@ import java.util.List;
 /// @param grpcPort 0 for any free port; so for the other two
 /// @param messageBytesMax the largest request or response
 /// @param drain how long calls in flight may take to finish at shutdown
+/// @param configOptions how the models' configurations are read
 /// @param grpc how the inference port speaks gRPC
 public record GatewayConfig(
     Path modelRepository,
@@ -25,6 +27,7 @@ public record GatewayConfig(
     int controlPort,
     int messageBytesMax,
     Duration drain,
+    ConfigOptions configOptions,
     GrpcOptions grpc) {
 
   public static final int GRPC_PORT = 8001;
@@ -54,7 +57,13 @@ public record GatewayConfig(
   public static GatewayConfig onFreePorts(Path modelRepository, Path dataDirectory) {
     return new GatewayConfig(
         modelRepository, dataDirectory, "127.0.0.1", "127.0.0.1", 0, 0, 0, MESSAGE_BYTES_MAX, Duration.ofSeconds(5),
-        GrpcOptions.defaults());
+        ConfigOptions.defaults(), GrpcOptions.defaults());
+  }
+
+  public GatewayConfig with(GrpcOptions options) {
+    return new GatewayConfig(
+        modelRepository, dataDirectory, host, controlHost, grpcPort, metricsPort, controlPort, messageBytesMax, drain,
+        configOptions, options);
   }
 
   private static void checkPort(String name, int port, List<String> problems) {

@@ -19,13 +19,20 @@ final class VersionLoader {
     this.runtime = runtime;
   }
 
+  /// Whether a session of this configuration has threads of its own, which are started when it is loaded.
+  boolean startsThreads(ModelConfiguration configuration) throws ModelLoadException {
+    return runtime.startsThreads(configuration.settings());
+  }
+
   ModelVersion load(Path folder, String model, long version, ModelConfiguration configuration)
       throws ModelLoadException {
     long start = System.nanoTime();
     try {
-      Session session = runtime.load(folder, configuration.settings());
+      Session loaded = runtime.load(folder, configuration.settings());
+      Session session = loaded;
       try {
-        ResolvedModel resolved = Completion.of(configuration, session.signature());
+        ResolvedModel resolved = 
+            Completion.of(configuration, loaded.signature(), () -> RowIndependence.doubt(loaded, RowIndependence.NANOS_MAX));
         session = resolved.seenByCallers(session);
         ModelProfile profile =
             new ModelProfile(
