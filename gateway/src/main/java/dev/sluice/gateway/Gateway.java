@@ -13,6 +13,7 @@ import dev.sluice.gateway.inference.Inference;
 import dev.sluice.gateway.inference.InferenceService;
 import dev.sluice.gateway.inference.ModelQueries;
 import dev.sluice.gateway.inference.OpenStreams;
+import dev.sluice.gateway.inference.RepositoryRequests;
 import dev.sluice.gateway.inference.ServerSettings;
 import dev.sluice.gateway.inference.ServerState;
 import dev.sluice.gateway.metrics.GatewayMetrics;
@@ -50,8 +51,10 @@ import java.nio.file.Path;
 import java.time.Clock;
 import java.util.ArrayDeque;
 import java.util.Deque;
+import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.zip.Deflater;
 import org.jspecify.annotations.Nullable;
@@ -65,6 +68,9 @@ public final class Gateway implements AutoCloseable {
 
   /// Behind TLS or not, a caller's metadata is small; what is larger is refused before it is read.
   private static final int METADATA_BYTES_MAX = 16 << 10;
+
+  private static final int REPOSITORY_THREADS = 4;
+  private static final int REPOSITORY_REQUESTS_MAX = 64;
 
   private static final int RESETS_MAX = 200;
   private static final int RESETS_WINDOW_SECONDS = 30;
@@ -191,8 +197,10 @@ public final class Gateway implements AutoCloseable {
             new Inference(
                 routes, new InferenceRouter(routes, lanes), metrics, () -> state, config.grpc().mirrorsTyped()),
             new ModelQueries(routes, repository, version(), () -> state),
+            new RepositoryRequests(repository, () -> state),
             new ServerSettings(routes),
-            openStreams);
+            openStreams,
+            opened(repositoryThreads()));
     GrpcOptions options = config.grpc();
     NettyServerBuilder builder =
         NettyServerBuilder.forAddress(address(config.host(), config.grpcPort()))
@@ -228,6 +236,20 @@ public final class Gateway implements AutoCloseable {
       definition = ServerInterceptors.intercept(definition, compression);
     }
     return listen("grpc-port", builder.addService(definition).build(), config.host(), config.grpcPort());
+  }
+
+  /// For clients that load, unload and list models; what does not fit is refused.
+  private static ThreadPoolExecutor repositoryThreads() {
+    ThreadPoolExecutor threads =
+        new ThreadPoolExecutor(
+            REPOSITORY_THREADS,
+            REPOSITORY_THREADS,
+            10,
+            TimeUnit.SECONDS,
+            new ArrayBlockingQueue<>(REPOSITORY_REQUESTS_MAX),
+            task -> Thread.ofPlatform().daemon().name("sluice-repository").unstarted(task));
+    threads.allowCoreThreadTimeOut(true);
+    return threads;
   }
 
   private Server controlServer(String whyNoControl) throws StartFailure {

@@ -26,10 +26,7 @@ import dev.sluice.runtime.repository.VersionStatus;
 import dev.sluice.runtime.tensor.TensorSpec;
 import java.util.Comparator;
 import java.util.List;
-import java.util.Map;
-import java.util.TreeMap;
 import java.util.function.Supplier;
-import java.util.stream.Collectors;
 
 /// What a client may ask about the server and its models, below every wire.
 public final class ModelQueries {
@@ -38,6 +35,8 @@ public final class ModelQueries {
   private static final List<String> EXTENSIONS =
       List.of(
           "classification",
+          "model_repository",
+          "model_repository(unload_dependents)",
           "schedule_policy",
           "model_configuration",
           "binary_tensor_data",
@@ -171,39 +170,28 @@ public final class ModelQueries {
   // --- the repository -------------------------------------------------------------------------------------------------
 
   /// Every model of the repository, by name: a line for each version that somebody asked for, and one with the name alone
-  /// for a model of which nobody asked for anything.
+  /// for a model of which nobody asked for anything. Reads the repository's directory.
   public RepositoryIndexResponse index(RepositoryIndexRequest request) throws InferenceFailure {
     if (!request.getRepositoryName().isEmpty()) {
       throw InferenceFailure.unsupported("'repository_name' specification is not supported");
     }
-    Map<String, List<VersionStatus>> statuses =
-        repository.index().stream()
-            .collect(Collectors.groupingBy(VersionStatus::model, TreeMap::new, Collectors.toList()));
-    repository.models().forEach(model -> statuses.computeIfAbsent(model.name(), _ -> List.of()));
     RepositoryIndexResponse.Builder response = RepositoryIndexResponse.newBuilder();
-    statuses.forEach(
-        (model, versions) -> {
-          if (versions.isEmpty() && !request.getReady()) {
-            response.addModels(ModelIndex.newBuilder().setName(model));
-          }
-          for (VersionStatus version : versions) {
-            if (!request.getReady() || version.state() == VersionStatus.State.READY) {
-              response.addModels(index(version));
-            }
-          }
-        });
+    for (VersionStatus status : repository.index()) {
+      if (!request.getReady() || status.state() == VersionStatus.State.READY) {
+        response.addModels(index(status));
+      }
+    }
     return response.build();
   }
 
   private static ModelIndex index(VersionStatus status) {
-    ModelIndex.Builder index =
-        ModelIndex.newBuilder()
-            .setName(status.model())
-            .setState(status.state() == VersionStatus.State.UNKNOWN ? "" : status.state().name())
-            .setReason(status.reason());
+    ModelIndex.Builder index = ModelIndex.newBuilder().setName(status.model());
+    if (status.state() == VersionStatus.State.UNKNOWN) {
+      return index.build();
+    }
     if (status.version() != 0) { // which speaks of the model as a whole
       index.setVersion(Long.toString(status.version()));
     }
-    return index.build();
+    return index.setState(status.state().name()).setReason(status.reason()).build();
   }
 }
