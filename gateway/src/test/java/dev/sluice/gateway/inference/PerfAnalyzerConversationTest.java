@@ -306,7 +306,7 @@ class PerfAnalyzerConversationTest {
       calls.add(done);
       (compression.isEmpty() ? stub : stub.withCompression(compression))
           .modelInfer(request(model, version, batch, id), observer(answers::add, done));
-      done.whenComplete((_, _) -> free.release());
+      var _ = done.whenComplete((_, _) -> free.release());
     }
     CompletableFuture.allOf(calls.toArray(CompletableFuture[]::new)).get();
     return List.copyOf(answers);
