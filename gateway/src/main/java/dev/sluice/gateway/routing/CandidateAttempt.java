@@ -105,7 +105,7 @@ final class CandidateAttempt {
     } catch (ModelExecutionException e) {
       switch (e.kind()) {
         // An input that is wrong is so for the baseline too, which then says so.
-        case FAILED, INVALID_INPUT -> giveUp(FallbackReason.FAILED, true);
+        case FAILED, INVALID_INPUT, OUT_OF_MEMORY, DEVICE_LOST -> giveUp(FallbackReason.FAILED, true);
         case TERMINATED -> abandon(request.lifetime().over());
       }
     } catch (RuntimeException | Error e) {

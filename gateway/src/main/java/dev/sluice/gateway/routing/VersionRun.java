@@ -103,6 +103,8 @@ final class VersionRun {
       case FAILED -> new InferenceFailure(Kind.EXECUTION_FAILED, message);
       case INVALID_INPUT -> InferenceFailure.invalid(message);
       case TERMINATED -> request.lifetime().over();
+      case OUT_OF_MEMORY -> new InferenceFailure(Kind.OVERLOADED, message);
+      case DEVICE_LOST -> new InferenceFailure(Kind.MODEL_NOT_READY, message);
     };
   }
 

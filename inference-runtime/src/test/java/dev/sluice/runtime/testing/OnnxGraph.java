@@ -24,6 +24,12 @@ public final class OnnxGraph {
     return this;
   }
 
+  /// A tensor input of any of ONNX's element types, by its number.
+  public OnnxGraph input(String name, int elementType, long... dims) {
+    graph.message(11, tensorValue(name, elementType, dims));
+    return this;
+  }
+
   /// A tensor output; -1 is a free dimension.
   public OnnxGraph output(String name, Datatype datatype, long... dims) {
     return output(name, elementType(datatype), dims);
@@ -81,6 +87,11 @@ public final class OnnxGraph {
   /// The file's bytes.
   public byte[] model() {
     return model(List.of());
+  }
+
+  /// The file's bytes, stamped with these versions of the format and of ONNX's own operators.
+  public byte[] model(int irVersion, int opset) {
+    return model(irVersion, opset, List.of());
   }
 
   /// The file's bytes, with one function of its own (`test.function`) made of this node's attribute.
@@ -170,7 +181,11 @@ public final class OnnxGraph {
   }
 
   private byte[] model(List<ProtoMessage> functions) {
-    ProtoMessage model = new ProtoMessage().number(1, IR_VERSION).message(7, graph).message(8, opset("", OPSET));
+    return model(IR_VERSION, OPSET, functions);
+  }
+
+  private byte[] model(int irVersion, int opset, List<ProtoMessage> functions) {
+    ProtoMessage model = new ProtoMessage().number(1, irVersion).message(7, graph).message(8, opset("", opset));
     if (!functions.isEmpty()) {
       model.message(8, opset("test", 1)).messages(25, functions);
     }
