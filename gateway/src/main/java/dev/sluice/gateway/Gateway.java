@@ -12,7 +12,10 @@ import dev.sluice.gateway.inference.Inference;
 import dev.sluice.gateway.inference.InferenceService;
 import dev.sluice.gateway.inference.ModelQueries;
 import dev.sluice.gateway.inference.OpenStreams;
+import dev.sluice.gateway.inference.ServerSettings;
+import dev.sluice.gateway.inference.ServerState;
 import dev.sluice.gateway.metrics.GatewayMetrics;
+import dev.sluice.gateway.metrics.GpuMeters;
 import dev.sluice.gateway.metrics.MetricsServer;
 import dev.sluice.gateway.routing.InferenceRouter;
 import dev.sluice.gateway.routing.Lanes;
@@ -26,8 +29,13 @@ import dev.sluice.gateway.store.Store;
 import dev.sluice.gateway.store.StoreException;
 import dev.sluice.gateway.store.StoreLockedException;
 import dev.sluice.proto.inference.GRPCInferenceServiceGrpc;
+import dev.sluice.runtime.gpu.GpuMonitor;
+import dev.sluice.runtime.model.DeviceUse;
 import dev.sluice.runtime.model.ModelRuntime;
+import dev.sluice.runtime.model.ModelVersion;
+import dev.sluice.runtime.onnx.OnnxOptions;
 import dev.sluice.runtime.onnx.OnnxRuntime;
+import dev.sluice.runtime.repository.Model;
 import dev.sluice.runtime.repository.ModelRepository;
 import dev.sluice.runtime.repository.VersionStatus;
 import io.grpc.Server;
@@ -43,7 +51,10 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Clock;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.Deque;
+import java.util.List;
+import java.util.Locale;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
@@ -63,6 +74,7 @@ public final class Gateway implements AutoCloseable {
   private static final int RESETS_WINDOW_SECONDS = 30;
 
   private final GatewayConfig config;
+  private final ModelRuntime runtime;
   private final Deque<AutoCloseable> opened = new ArrayDeque<>();
   private final HealthStatusManager health = new HealthStatusManager();
   private final OpenStreams openStreams = new OpenStreams();
@@ -73,11 +85,16 @@ public final class Gateway implements AutoCloseable {
   private final Server inferenceServer;
   private final Server controlServer;
   private final MetricsServer metricsServer;
-  private volatile boolean ready;
+  private volatile ServerState state = ServerState.STARTING;
 
   /// Starts a gateway that runs ONNX models.
   public static Gateway start(GatewayConfig config) throws StartFailure {
-    return start(config, new OnnxRuntime(), Clock.systemUTC());
+    return start(config, OnnxOptions.defaults());
+  }
+
+  /// As above, with what ONNX Runtime is to be started with.
+  public static Gateway start(GatewayConfig config, OnnxOptions options) throws StartFailure {
+    return start(config, new OnnxRuntime(options), Clock.systemUTC());
   }
 
   /// Starts a gateway; when this returns it answers. What was opened before a failure is closed again.
@@ -87,12 +104,14 @@ public final class Gateway implements AutoCloseable {
 
   private Gateway(GatewayConfig config, ModelRuntime runtime, Clock clock) throws StartFailure {
     this.config = config;
+    this.runtime = runtime;
     try {
       this.metrics = opened(new GatewayMetrics());
-      this.repository = opened(openRepository(config.modelRepository(), runtime));
+      this.repository = opened(openRepository(config, runtime));
       Lanes lanes = opened(new Lanes(Runtime.getRuntime().availableProcessors()));
       this.routes = new Routes(repository, metrics);
       metrics.bind(lanes::waiting, () -> versionsReady(repository));
+      showDevices();
       repository.loadAll();
 
       ServingMarkers markers = new ServingMarkers(config.dataDirectory().resolve("serving"));
@@ -143,16 +162,17 @@ public final class Gateway implements AutoCloseable {
       closeOpened();
       throw e;
     }
-    ready = true;
-    health.setStatus(HealthStatusManager.SERVICE_NAME_ALL_SERVICES, ServingStatus.SERVING);
-    health.setStatus(GRPCInferenceServiceGrpc.SERVICE_NAME, ServingStatus.SERVING);
+    state = ServerState.READY;
+    runtime.onFaultChange(this::showHealth);
+    showHealth();
   }
 
   // --- parts ----------------------------------------------------------------------------------------------------------
 
-  private static ModelRepository openRepository(Path root, ModelRuntime runtime) throws StartFailure {
+  private static ModelRepository openRepository(GatewayConfig config, ModelRuntime runtime) throws StartFailure {
+    Path root = config.modelRepository();
     try {
-      return ModelRepository.open(root, runtime);
+      return ModelRepository.open(root, runtime, config.configOptions());
     } catch (IOException e) {
       throw new StartFailure("model-repository: '%s' is not a directory that can be read".formatted(root));
     }
@@ -172,6 +192,28 @@ public final class Gateway implements AutoCloseable {
             });
   }
 
+  private void showDevices() {
+    metrics.gpus().bindDevices(() -> deviceRows(repository));
+    GpuMonitor monitor = GpuMonitor.start();
+    if (monitor != null) {
+      metrics.gpus().bindGpus(opened(monitor));
+    }
+  }
+
+  private static List<GpuMeters.DeviceRow> deviceRows(ModelRepository repository) {
+    List<GpuMeters.DeviceRow> rows = new ArrayList<>();
+    for (Model model : repository.models()) {
+      for (ModelVersion version : model.versions()) {
+        DeviceUse use = version.devices();
+        List<String> devices = use.devices().isEmpty() ? List.of("none") : use.devices();
+        String asked = use.asked().name().toLowerCase(Locale.ROOT);
+        devices.forEach(
+            device -> rows.add(new GpuMeters.DeviceRow(version.model(), version.version(), asked, device)));
+      }
+    }
+    return rows;
+  }
+
   private static long versionsReady(ModelRepository repository) {
     return repository.index().stream().filter(status -> status.state() == VersionStatus.State.READY).count();
   }
@@ -180,9 +222,10 @@ public final class Gateway implements AutoCloseable {
   private Server inferenceServer(Lanes lanes) throws StartFailure {
     InferenceService service =
         new InferenceService(
-            new Inference(routes, new InferenceRouter(routes, lanes), metrics),
-            new ModelQueries(routes, repository, version()),
-            () -> ready);
+            new Inference(routes, new InferenceRouter(routes, lanes), metrics, this::state, false),
+            new ModelQueries(routes, repository, version(), this::state),
+            new ServerSettings(routes),
+            openStreams);
     return listen(
         "grpc-port",
         NettyServerBuilder.forAddress(address(config.host(), config.grpcPort()))
@@ -229,7 +272,11 @@ public final class Gateway implements AutoCloseable {
 
   private MetricsServer metricsServer() throws StartFailure {
     try {
-      return new MetricsServer(address(config.host(), config.metricsPort()), metrics::scrape, () -> ready);
+      return new MetricsServer(
+          address(config.host(), config.metricsPort()),
+          metrics::scrape,
+          () -> state() != ServerState.FAULTY,
+          () -> state() == ServerState.READY);
     } catch (IOException e) {
       throw inUse("metrics-port", config.host(), config.metricsPort(), e);
     }
@@ -272,6 +319,20 @@ public final class Gateway implements AutoCloseable {
     return version == null ? "unpackaged" : version;
   }
 
+  // --- how it is ------------------------------------------------------------------------------------------------------
+
+  private ServerState state() {
+    ServerState now = state;
+    return now == ServerState.READY && runtime.fault().isPresent() ? ServerState.FAULTY : now;
+  }
+
+  /// Health's own end is final: what comes after it changes nothing any more.
+  private void showHealth() {
+    ServingStatus status = state() == ServerState.READY ? ServingStatus.SERVING : ServingStatus.NOT_SERVING;
+    health.setStatus(HealthStatusManager.SERVICE_NAME_ALL_SERVICES, status);
+    health.setStatus(GRPCInferenceServiceGrpc.SERVICE_NAME, status);
+  }
+
   // --- what is running ------------------------------------------------------------------------------------------------
 
   public int grpcPort() {
@@ -303,10 +364,10 @@ public final class Gateway implements AutoCloseable {
   /// Not ready any more, no new calls, calls in flight finish, everything is closed in the reverse order of opening.
   @Override
   public void close() {
-    if (!ready) {
+    if (state != ServerState.READY) {
       return; // closed before
     }
-    ready = false;
+    state = ServerState.EXITING;
     health.enterTerminalState();
     inferenceServer.shutdown();
     openStreams.end();

@@ -3,10 +3,15 @@ package dev.sluice.gateway.cli;
 import dev.sluice.gateway.Gateway;
 import dev.sluice.gateway.StartFailure;
 import dev.sluice.gateway.config.GatewayConfig;
+import dev.sluice.runtime.model.ExecutionSettings.Device;
+import dev.sluice.runtime.onnx.OnnxOptions;
+import dev.sluice.runtime.repository.ConfigOptions;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.List;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
@@ -33,6 +38,52 @@ public final class ServeCommand implements Callable<Integer> {
       paramLabel = "DIR",
       description = "The models, laid out as Triton's: DIR/<model>/<version>/model.onnx.")
   private Path modelRepository = Path.of("models");
+
+  @Option(
+      names = "--model-config-name",
+      paramLabel = "NAME",
+      description = "In models that have it, configs/NAME.pbtxt takes the place of config.pbtxt.")
+  private @Nullable String modelConfigName;
+
+  @Option(
+      names = "--disable-auto-complete-config",
+      description = "Refuse models whose config.pbtxt leaves something out, instead of completing it from the model.")
+  private boolean autoCompleteDisabled;
+
+  @Option(
+      names = "--default-max-batch-size",
+      defaultValue = "" + ConfigOptions.DEFAULT_MAX_BATCH_SIZE,
+      paramLabel = "N",
+      description = {
+        "The largest batch that is formed of requests to a model about which nothing is said",
+        "and whose rows prove independent (default: ${DEFAULT-VALUE}; 0: none is formed)."
+      })
+  private int defaultMaxBatchSize;
+
+  @Option(
+      names = "--backend-config",
+      paramLabel = "onnxruntime,KEY=VALUE",
+      description = {
+        "A setting of ONNX Runtime, as Triton spells it: default-max-batch-size=N; enable-global-threadpool=1 for one pool",
+        "of threads that all models share; intra_op_thread_count=N and inter_op_thread_count=N for that pool's threads,",
+        "or else those of each model that does not say (default: 1; 0: one for each processor)."
+      })
+  private List<String> backendConfig = List.of();
+
+  @Option(
+      names = "--device",
+      defaultValue = "cpu",
+      paramLabel = "cpu|gpu|auto",
+      description = {
+        "Where models run whose configuration does not say (default: ${DEFAULT-VALUE}; auto: on a GPU where one can be",
+        "used, else on the CPU). See docs/gpu.md."
+      })
+  private String device = "cpu";
+
+  @Option(
+      names = "--ignore-unknown-config-fields",
+      description = "Ignore what Triton's model configuration does not have, with a warning, instead of refusing it.")
+  private boolean unknownConfigFieldsIgnored;
 
   @Option(
       names = "--data-dir",
@@ -85,18 +136,22 @@ public final class ServeCommand implements Callable<Integer> {
   @Override
   public Integer call() throws InterruptedException {
     GatewayConfig config;
+    OnnxOptions onnxOptions;
     try {
+      BackendConfig backend = BackendConfig.of(backendConfig);
+      onnxOptions = backend.onnxOptions(device());
+      backend.ignored().forEach(flag -> spec.commandLine().getErr().println("sluice: ignored --backend-config=" + flag));
       config =
           new GatewayConfig(
               modelRepository, dataDirectory, host, "127.0.0.1", grpcPort, metricsPort, controlPort, messageBytesMax,
-              Duration.ofSeconds(exitTimeoutSeconds));
+              Duration.ofSeconds(exitTimeoutSeconds), configOptions(backend));
     } catch (IllegalArgumentException e) {
       spec.commandLine().getErr().println("sluice: " + e.getMessage());
       return 2;
     }
     Gateway gateway;
     try {
-      gateway = Gateway.start(config);
+      gateway = Gateway.start(config, onnxOptions);
     } catch (StartFailure e) {
       spec.commandLine().getErr().println("sluice: " + e.getMessage());
       return 1;
@@ -118,5 +173,19 @@ public final class ServeCommand implements Callable<Integer> {
             host, gateway.grpcPort(), host, gateway.metricsPort(), gateway.controlPort());
     closed.await();
     return 0;
+  }
+
+  private ConfigOptions configOptions(BackendConfig backend) {
+    int maxBatchSize = backend.defaultMaxBatchSize().orElse(defaultMaxBatchSize);
+    return new ConfigOptions(!autoCompleteDisabled, maxBatchSize, unknownConfigFieldsIgnored, modelConfigName);
+  }
+
+  private Device device() {
+    return switch (device) {
+      case "cpu" -> Device.CPU;
+      case "gpu" -> Device.GPU;
+      case "auto" -> Device.AUTO;
+      default -> throw new IllegalArgumentException("device: '%s'; expected 'cpu', 'gpu' or 'auto'".formatted(device));
+    };
   }
 }

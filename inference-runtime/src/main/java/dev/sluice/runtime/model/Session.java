@@ -14,9 +14,7 @@ public interface Session extends AutoCloseable {
   List<Tensor> run(List<Tensor> inputs, List<String> outputs, RunControl control) throws ModelExecutionException;
 
   /// Where it runs, now.
-  default DeviceUse devices() {
-    return DeviceUse.cpu();
-  }
+  DeviceUse devices();
 
   /// Frees the model. No run may be in progress or start later: [ModelVersion] sees to that.
   @Override

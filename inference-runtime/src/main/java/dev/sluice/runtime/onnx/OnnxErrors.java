@@ -22,6 +22,9 @@ final class OnnxErrors {
     DEVICE_LOST
   }
 
+  /// A file of C++ with its line, and the function there with all its parameters.
+  private static final Pattern SOURCE_PLACE = Pattern.compile(" ?/onnxruntime_src/\\S+:\\d+ [^()]*\\(.*?\\)(?: const)? ");
+
   private static final Pattern OUT_OF_MEMORY =
       Pattern.compile(
           "Failed to allocate memory for requested buffer"
@@ -84,8 +87,11 @@ final class OnnxErrors {
           ? "the NVIDIA driver's library '%s' is missing".formatted(library.group(1))
           : "the library '%s' is missing".formatted(library.group(1));
     }
-    if (message.contains("Failed to find CUDA shared provider") || message.contains("CUDA execution provider is not enabled")) {
+    if (message.contains("Failed to find CUDA shared provider")) {
       return "this build of ONNX Runtime is for the CPU only";
+    }
+    if (message.contains("Invalid device ID: ")) {
+      return "there is no GPU of this number";
     }
     Matcher failure = CUDA_FAILURE.matcher(message);
     if (failure.find()) {
@@ -116,12 +122,13 @@ final class OnnxErrors {
     return "onnx runtime error %d: %s".formatted(number(e.getCode()), messageOf(e));
   }
 
-  /// The message on one line, without the prefix that repeats its code.
+  /// The message on one line, without the prefix that repeats its code and the places in its sources, which would leave
+  /// no room for the fault itself.
   static String textOf(OrtException e) {
     String message = e.getMessage() == null ? e.getCode().toString() : e.getMessage();
     int start = message.indexOf("message: ");
     String fault = start < 0 ? message : message.substring(start + "message: ".length());
-    return fault.strip().replaceAll("\\s+", " ");
+    return SOURCE_PLACE.matcher(fault.strip().replaceAll("\\s+", " ")).replaceAll(" ").strip();
   }
 
   /// The same, no longer than a reader can bear.

@@ -39,7 +39,6 @@ import org.slf4j.LoggerFactory;
 /// Each file is checked by [OnnxFile] before native code sees it. Custom operator libraries are never loaded.
 public final class OnnxRuntime implements ModelRuntime {
   private static final Logger log = LoggerFactory.getLogger(OnnxRuntime.class);
-  private static final String MODEL_FILE = "model.onnx";
   private static final List<Integer> FIRST_GPU = List.of(0);
   private static final Pattern UNKNOWN_OPERATOR =
       Pattern.compile("(?:No Op registered for|Fatal error:(?=.*is not a registered)) (?<name>[^(\\s]+)");
@@ -68,19 +67,15 @@ public final class OnnxRuntime implements ModelRuntime {
 
   @Override
   public Session load(Path versionFolder, ModelSettings settings) throws ModelLoadException {
-    String label = label(versionFolder);
-    Path file = locate(versionFolder, label);
+    String label = label(versionFolder, settings.modelFilename());
+    Path file = locate(versionFolder, settings.modelFilename(), label);
     OnnxFile.Declared declared = OnnxFile.check(file, label);
     requireCarried(declared.inputs(), label);
     List<NativeEngine> engines = open(file, label, settings.execution());
     try {
       OrtSession first = engines.getFirst().session();
-      Signature signature = signature(first, declared.outputs(), settings.maxBatchSize(), label);
-      Session session = OnnxSession.create(environment, engines(engines, file, label, settings), signature, buffers);
-      if (!signature.unsupportedOutputs().isEmpty()) {
-        log.warn("{}: left out the outputs {}, which the protocol cannot carry", label, signature.unsupportedOutputs());
-      }
-      return session;
+      Signature signature = signature(first, declared.outputs(), label);
+      return OnnxSession.create(environment, engines(engines, file, label, settings), signature, buffers);
     } catch (OrtException e) {
       close(engines, e);
       throw failure(e, file, label);
@@ -211,7 +206,7 @@ public final class OnnxRuntime implements ModelRuntime {
 
   // Inputs that an old model also lists as initialisers are defaults; ONNX Runtime leaves them out of its inputs.
   private static Signature signature(
-      OrtSession session, List<OnnxFile.Value> declaredOutputs, int maxBatchSize, String label)
+      OrtSession session, List<OnnxFile.Value> declaredOutputs, String label)
       throws ModelLoadException, OrtException {
     List<TensorSpec> inputs = new ArrayList<>();
     for (NodeInfo input : session.getInputInfo().values()) {
@@ -231,6 +226,7 @@ public final class OnnxRuntime implements ModelRuntime {
                 outputs.add(spec.get());
               } else {
                 unsupportedOutputs.add(name);
+                log.warn("{}: output '{}' is left out, because the protocol carries plain tensors only", label, name);
               }
             });
     if (outputs.isEmpty()) {
@@ -238,7 +234,7 @@ public final class OnnxRuntime implements ModelRuntime {
           "%s: the protocol carries tensors only, and it knows none of the outputs %s"
               .formatted(label, unsupportedOutputs));
     }
-    return new Signature(inputs, outputs, unsupportedOutputs, maxBatchSize);
+    return new Signature(inputs, outputs, unsupportedOutputs, 0);
   }
 
   private static Map<String, Optional<TensorSpec>> outputs(OrtSession session, List<OnnxFile.Value> declared)
@@ -272,18 +268,19 @@ public final class OnnxRuntime implements ModelRuntime {
   // --- the file -----------------------------------------------------------------------------------------------------
 
   /// `<model>/<version>/model.onnx`: what messages call the file, wherever the repository lies.
-  private static String label(Path versionFolder) {
+  private static String label(Path versionFolder, String name) {
     int parts = versionFolder.getNameCount();
-    return versionFolder.subpath(Math.max(0, parts - 2), parts).resolve(MODEL_FILE).toString();
+    return versionFolder.subpath(Math.max(0, parts - 2), parts).resolve(name).toString();
   }
 
   // The file is opened by its real path: what was checked and what is loaded must not be told apart by a link.
-  private static Path locate(Path versionFolder, String label) throws ModelLoadException {
+  private static Path locate(Path versionFolder, String name, String label) throws ModelLoadException {
     try {
       Path folder = versionFolder.toRealPath();
-      Path file = folder.resolve(MODEL_FILE);
+      Path file = folder.resolve(name);
       if (Files.isDirectory(file)) {
-        file = file.resolve(MODEL_FILE);
+        // A folder of that name holds the model and its external data, under the usual name as in Triton.
+        file = file.resolve(ModelSettings.MODEL_FILENAME);
       }
       Path real = file.toRealPath();
       if (!real.startsWith(folder)) {

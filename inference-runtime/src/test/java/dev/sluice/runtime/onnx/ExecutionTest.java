@@ -194,29 +194,6 @@ class ExecutionTest {
         .withMessage("m/1/model.onnx: input 'x' is %s, which the protocol cannot carry", name);
   }
 
-  @Test
-  void outputsThatAreLeftOutAreNamedOnce() throws Exception {
-    OnnxGraph graph =
-        new OnnxGraph()
-            .input("x", Datatype.FP32, 1)
-            .node("Identity", List.of("x"), Y)
-            .node("SequenceConstruct", List.of("x"), List.of("sequence"))
-            .node("Optional", List.of("x"), List.of("optional"))
-            .output("y", Datatype.FP32, 1)
-            .sequenceOutput("sequence", Datatype.FP32)
-            .optionalOutput("optional", Datatype.FP32, 1);
-    Logger logger = (Logger) LoggerFactory.getLogger(OnnxRuntime.class);
-    ListAppender<ILoggingEvent> events = new ListAppender<>();
-    events.start();
-    logger.addAppender(events);
-    try (Session _ = load(graph, DEFAULTS)) {
-      assertThat(events.list.stream().map(ILoggingEvent::getFormattedMessage))
-          .containsExactly("m/1/model.onnx: left out the outputs [sequence, optional], which the protocol cannot carry");
-    } finally {
-      logger.detachAppender(events);
-    }
-  }
-
   @ParameterizedTest
   @CsvSource({"3, 1", "3, 7", "7, 13", "10, 21", "13, 26"})
   void everyFormatThatOnnxRuntimeReadsIsServed(int irVersion, int opset) throws Exception {

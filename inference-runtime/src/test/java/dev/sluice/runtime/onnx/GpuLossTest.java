@@ -109,7 +109,8 @@ class GpuLossTest {
     Gpu second = new Gpu(3);
     try (Session session = session(Device.GPU, first, second)) {
       assertThat(session.devices()).isEqualTo(new DeviceUse(Device.GPU, List.of("gpu:0", "gpu:3")));
-      assertThat(session.devices().instancesDefault()).isEqualTo(4);
+      assertThat(session.devices().gpus()).containsExactly(0, 3);
+      assertThat(session.devices().instancesPerDevice()).isEqualTo(2);
       for (int i = 0; i < 10; i++) {
         assertAnswers(session);
       }

@@ -2,6 +2,7 @@ package dev.sluice.runtime.testing;
 
 import com.google.protobuf.ByteString;
 import dev.sluice.runtime.tensor.Datatype;
+import dev.sluice.runtime.tensor.Shape;
 import dev.sluice.runtime.tensor.Tensor;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -30,6 +31,12 @@ public final class OnnxGraph {
     return this;
   }
 
+  /// A tensor input that takes every rank.
+  public OnnxGraph inputOfAnyShape(String name, Datatype datatype) {
+    graph.message(11, anyShape(name, datatype));
+    return this;
+  }
+
   /// A tensor output; -1 is a free dimension.
   public OnnxGraph output(String name, Datatype datatype, long... dims) {
     return output(name, elementType(datatype), dims);
@@ -38,6 +45,12 @@ public final class OnnxGraph {
   /// A tensor output of any of ONNX's element types, by its number.
   public OnnxGraph output(String name, int elementType, long... dims) {
     graph.message(12, tensorValue(name, elementType, dims));
+    return this;
+  }
+
+  /// A tensor output whose rank the file leaves open.
+  public OnnxGraph outputOfAnyShape(String name, Datatype datatype) {
+    graph.message(12, anyShape(name, datatype));
     return this;
   }
 
@@ -77,6 +90,17 @@ public final class OnnxGraph {
     return this;
   }
 
+  /// As [#externalConstant], in a file that other constants share: from the byte `offset` on.
+  public OnnxGraph externalConstantWithin(String name, String location, long offset, Shape shape) {
+    long length = shape.elements() * Float.BYTES;
+    graph.message(
+        5,
+        externalTensor(name, location, shape.toArray())
+            .message(13, entry("offset", Long.toString(offset)))
+            .message(13, entry("length", Long.toString(length))));
+    return this;
+  }
+
   /// A sparse constant of 32-bit floats whose values are kept in a file beside the model.
   public OnnxGraph externalSparseConstant(String name, String location, long... dims) {
     ProtoMessage sparse = new ProtoMessage().message(1, externalTensor(name, location, dims));
@@ -89,7 +113,8 @@ public final class OnnxGraph {
     return model(List.of());
   }
 
-  /// The file's bytes, stamped with these versions of the format and of ONNX's own operators.
+  /// The file's bytes, stamped with these versions of the format and of ONNX's own operators, as another time would have
+  /// written them.
   public byte[] model(int irVersion, int opset) {
     return model(irVersion, opset, List.of());
   }
@@ -200,6 +225,11 @@ public final class OnnxGraph {
     return new ProtoMessage().text(1, name).message(2, tensorType(elementType, dims));
   }
 
+  private static ProtoMessage anyShape(String name, Datatype datatype) {
+    ProtoMessage tensor = new ProtoMessage().number(1, elementType(datatype));
+    return new ProtoMessage().text(1, name).message(2, new ProtoMessage().message(1, tensor));
+  }
+
   private static ProtoMessage tensorType(int elementType, long... dims) {
     ProtoMessage shape = new ProtoMessage();
     for (long dim : dims) {
@@ -225,8 +255,12 @@ public final class OnnxGraph {
     return dims(dims)
         .number(2, elementType(Datatype.FP32))
         .text(8, name)
-        .message(13, new ProtoMessage().text(1, "location").text(2, location))
+        .message(13, entry("location", location))
         .number(14, 1);
+  }
+
+  private static ProtoMessage entry(String key, String value) {
+    return new ProtoMessage().text(1, key).text(2, value);
   }
 
   private static ProtoMessage dims(long... dims) {
