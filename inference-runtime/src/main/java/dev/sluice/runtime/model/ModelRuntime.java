@@ -1,5 +1,6 @@
 package dev.sluice.runtime.model;
 
+import dev.sluice.runtime.model.ExecutionSettings.Device;
 import java.nio.file.Path;
 import java.util.Optional;
 
@@ -15,4 +16,14 @@ public interface ModelRuntime {
 
   /// Calls back, on whichever thread, whenever [#fault] may have changed.
   default void onFaultChange(Runnable listener) {}
+
+  /// Whether loading with these settings starts threads that the session computes with. They would inherit the priority
+  /// of the thread that loads, which is a low one otherwise.
+  default boolean startsThreads(ModelSettings settings) {
+    ExecutionSettings execution = settings.execution();
+    return execution.threads().intraOp().orElse(1) != 1
+        || execution.threads().parallel()
+        || execution.placement().device() == Device.GPU
+        || execution.placement().device() == Device.AUTO;
+  }
 }

@@ -14,6 +14,7 @@ import dev.sluice.runtime.model.ModelRuntime;
 import dev.sluice.runtime.model.ModelSettings;
 import dev.sluice.runtime.model.Session;
 import dev.sluice.runtime.model.Signature;
+import dev.sluice.runtime.tensor.BufferPool;
 import dev.sluice.runtime.tensor.Datatype;
 import dev.sluice.runtime.tensor.Shape;
 import dev.sluice.runtime.tensor.TensorSpec;
@@ -51,7 +52,7 @@ public final class OnnxRuntime implements ModelRuntime {
 
   private final OnnxOptions options;
   private final OrtEnvironment environment;
-  private final BufferPool buffers = new BufferPool();
+  private final BufferPool buffers = BufferPool.shared();
   private final GpuHealth gpus = new GpuHealth();
 
   /// Starts ONNX Runtime, which all instances in a process share.
@@ -83,6 +84,14 @@ public final class OnnxRuntime implements ModelRuntime {
       close(engines, e);
       throw e;
     }
+  }
+
+  @Override
+  public boolean startsThreads(ModelSettings settings) {
+    ExecutionSettings.Threads threads = settings.execution().threads();
+    boolean ownThreads =
+        threads.parallel() || threads.intraOp().orElse(options.threads().intraOp().orElse(1)) != 1;
+    return (ownThreads && !options.sharedThreads()) || asked(settings.execution()) != Device.CPU;
   }
 
   @Override

@@ -17,6 +17,7 @@ import dev.sluice.runtime.model.ModelExecutionException.Kind;
 import dev.sluice.runtime.model.RunControl;
 import dev.sluice.runtime.model.Session;
 import dev.sluice.runtime.model.Signature;
+import dev.sluice.runtime.tensor.BufferPool;
 import dev.sluice.runtime.tensor.Datatype;
 import dev.sluice.runtime.tensor.Shape;
 import dev.sluice.runtime.tensor.Tensor;
@@ -223,7 +224,7 @@ class GpuLossTest {
         environment,
         new Engines("m/1/model.onnx", asked, List.of(engines), health, asked == Device.AUTO ? this::cpu : null),
         SIGNATURE,
-        new BufferPool());
+        BufferPool.shared());
   }
 
   private static List<Tensor> run(Session session) throws ModelExecutionException {
