@@ -4,6 +4,7 @@ import dev.sluice.runtime.model.ModelLoadException;
 import dev.sluice.runtime.model.ModelRuntime;
 import dev.sluice.runtime.model.ModelVersion;
 import dev.sluice.runtime.repository.VersionStatus.State;
+import dev.sluice.runtime.source.ModelSources;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NotDirectoryException;
@@ -75,20 +76,25 @@ public final class ModelRepository implements AutoCloseable {
     }
   }
 
-  private ModelRepository(Path root, ModelRuntime runtime) {
+  private ModelRepository(Path root, ModelRuntime runtime, ModelSources sources) {
     this.root = root;
-    this.loader = new VersionLoader(runtime);
+    this.loader = new VersionLoader(runtime, sources);
   }
 
   /// Opens the directory and notes which models it has; nothing is loaded yet.
   public static ModelRepository open(Path root, ModelRuntime runtime) throws IOException {
+    return open(root, runtime, ModelSources.none());
+  }
+
+  /// As above, for versions whose files may be elsewhere; the sources stay the caller's to close.
+  public static ModelRepository open(Path root, ModelRuntime runtime, ModelSources sources) throws IOException {
     if (Files.notExists(root)) {
       throw new NotDirectoryException("model repository '%s' does not exist".formatted(root));
     }
     if (!Files.isDirectory(root)) {
       throw new NotDirectoryException("model repository '%s' is not a directory".formatted(root));
     }
-    ModelRepository repository = new ModelRepository(root.toRealPath(), runtime);
+    ModelRepository repository = new ModelRepository(root.toRealPath(), runtime, sources);
     repository.noteModels();
     return repository;
   }
