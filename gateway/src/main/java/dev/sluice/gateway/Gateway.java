@@ -32,6 +32,7 @@ import dev.sluice.runtime.model.ModelRuntime;
 import dev.sluice.runtime.onnx.OnnxRuntime;
 import dev.sluice.runtime.repository.ModelRepository;
 import dev.sluice.runtime.repository.VersionStatus;
+import dev.sluice.runtime.source.ModelSources;
 import io.grpc.Server;
 import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
 import io.grpc.netty.shaded.io.grpc.netty.NettyServerBuilder;
@@ -91,7 +92,7 @@ public final class Gateway implements AutoCloseable {
     this.config = config;
     try {
       this.metrics = opened(new GatewayMetrics());
-      this.repository = opened(openRepository(config.modelRepository(), runtime));
+      this.repository = opened(openRepository(config, runtime, opened(ModelSources.of(config.sources()))));
       Lanes lanes = opened(new Lanes(Runtime.getRuntime().availableProcessors()));
       this.routes = new Routes(repository, metrics);
       metrics.bind(lanes::waiting, () -> versionsReady(repository));
@@ -152,9 +153,11 @@ public final class Gateway implements AutoCloseable {
 
   // --- parts ----------------------------------------------------------------------------------------------------------
 
-  private static ModelRepository openRepository(Path root, ModelRuntime runtime) throws StartFailure {
+  private static ModelRepository openRepository(GatewayConfig config, ModelRuntime runtime, ModelSources sources)
+      throws StartFailure {
+    Path root = config.modelRepository();
     try {
-      return ModelRepository.open(root, runtime);
+      return ModelRepository.open(root, runtime, config.configOptions(), sources);
     } catch (IOException e) {
       throw new StartFailure("model-repository: '%s' is not a directory that can be read".formatted(root));
     }
@@ -182,9 +185,10 @@ public final class Gateway implements AutoCloseable {
   private Server inferenceServer(Lanes lanes) throws StartFailure {
     InferenceService service =
         new InferenceService(
-            new Inference(routes, new InferenceRouter(routes, lanes), metrics, () -> state),
+            new Inference(routes, new InferenceRouter(routes, lanes), metrics, () -> state, false),
             new ModelQueries(routes, repository, version(), () -> state),
-            new ServerSettings(routes));
+            new ServerSettings(routes),
+            openStreams);
     return listen(
         "grpc-port",
         NettyServerBuilder.forAddress(address(config.host(), config.grpcPort()))

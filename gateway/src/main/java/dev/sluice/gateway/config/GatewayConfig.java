@@ -1,5 +1,7 @@
 package dev.sluice.gateway.config;
 
+import dev.sluice.runtime.repository.ConfigOptions;
+import dev.sluice.runtime.source.SourceSettings;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -14,6 +16,8 @@ import java.util.List;
 /// @param grpcPort 0 for any free port; so for the other two
 /// @param messageBytesMax the largest request or response
 /// @param drain how long calls in flight may take to finish at shutdown
+/// @param configOptions how the models' configurations are read
+/// @param sources how models are fetched that are elsewhere
 public record GatewayConfig(
     Path modelRepository,
     Path dataDirectory,
@@ -23,7 +27,9 @@ public record GatewayConfig(
     int metricsPort,
     int controlPort,
     int messageBytesMax,
-    Duration drain) {
+    Duration drain,
+    ConfigOptions configOptions,
+    SourceSettings sources) {
 
   public static final int GRPC_PORT = 8001;
   public static final int METRICS_PORT = 8002;
@@ -51,7 +57,8 @@ public record GatewayConfig(
   /// Free ports on loopback, for demonstrations and tests.
   public static GatewayConfig onFreePorts(Path modelRepository, Path dataDirectory) {
     return new GatewayConfig(
-        modelRepository, dataDirectory, "127.0.0.1", "127.0.0.1", 0, 0, 0, MESSAGE_BYTES_MAX, Duration.ofSeconds(5));
+        modelRepository, dataDirectory, "127.0.0.1", "127.0.0.1", 0, 0, 0, MESSAGE_BYTES_MAX, Duration.ofSeconds(5),
+        ConfigOptions.defaults(), SourceSettings.defaults(dataDirectory.resolve("model-cache")));
   }
 
   private static void checkPort(String name, int port, List<String> problems) {

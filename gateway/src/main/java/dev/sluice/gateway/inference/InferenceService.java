@@ -18,6 +18,9 @@ import dev.sluice.proto.inference.ModelMetadataRequest;
 import dev.sluice.proto.inference.ModelMetadataResponse;
 import dev.sluice.proto.inference.ModelReadyRequest;
 import dev.sluice.proto.inference.ModelReadyResponse;
+import dev.sluice.proto.inference.ModelStatisticsRequest;
+import dev.sluice.proto.inference.ModelStatisticsResponse;
+import dev.sluice.proto.inference.ModelStreamInferResponse;
 import dev.sluice.proto.inference.RepositoryIndexRequest;
 import dev.sluice.proto.inference.RepositoryIndexResponse;
 import dev.sluice.proto.inference.ServerLiveRequest;
@@ -46,8 +49,11 @@ public final class InferenceService extends GRPCInferenceServiceImplBase {
   private final Inference inference;
   private final ModelQueries queries;
   private final ServerSettings settings;
+  private final OpenStreams openStreams;
 
-  public InferenceService(Inference inference, ModelQueries queries, ServerSettings settings) {
+  public InferenceService(
+      Inference inference, ModelQueries queries, ServerSettings settings, OpenStreams openStreams) {
+    this.openStreams = openStreams;
     this.inference = inference;
     this.queries = queries;
     this.settings = settings;
@@ -64,11 +70,17 @@ public final class InferenceService extends GRPCInferenceServiceImplBase {
   public void modelInfer(ModelInferRequest request, StreamObserver<ModelInferResponse> out) {
     // Without a handler of its own, a cancelled call would make the answer throw on the model's thread.
     ((ServerCallStreamObserver<ModelInferResponse>) out).setOnCancelHandler(() -> {});
-    inference.infer(request, Caller.of(request), new GrpcLifetime(Context.current()), new GrpcReply(out));
+    inference.infer(request, Caller.of(request), new GrpcLifetime(Context.current()), new GrpcReply(request, out));
+  }
+
+  @Override
+  public StreamObserver<ModelInferRequest> modelStreamInfer(StreamObserver<ModelStreamInferResponse> out) {
+    return InferStream.open(inference, out, openStreams);
   }
 
   /// Over gRPC; a caller that has gone takes no notice of either.
-  private record GrpcReply(StreamObserver<ModelInferResponse> out) implements Inference.Reply {
+  private record GrpcReply(ModelInferRequest request, StreamObserver<ModelInferResponse> out)
+      implements Inference.Reply {
 
     @Override
     public void send(ModelInferResponse response) {
@@ -78,7 +90,7 @@ public final class InferenceService extends GRPCInferenceServiceImplBase {
 
     @Override
     public void fail(InferenceFailure failure) {
-      out.onError(Statuses.of(failure));
+      out.onError(Statuses.of(failure, request));
     }
   }
 
@@ -112,6 +124,11 @@ public final class InferenceService extends GRPCInferenceServiceImplBase {
   @Override
   public void modelConfig(ModelConfigRequest request, StreamObserver<ModelConfigResponse> out) {
     answer(out, () -> queries.config(request));
+  }
+
+  @Override
+  public void modelStatistics(ModelStatisticsRequest request, StreamObserver<ModelStatisticsResponse> out) {
+    answer(out, () -> queries.statistics(request));
   }
 
   // --- the repository ------------------------------------------------------------------------------------------------

@@ -14,6 +14,8 @@ import dev.sluice.proto.inference.ModelMetadataResponse;
 import dev.sluice.proto.inference.ModelOutput;
 import dev.sluice.proto.inference.ModelReadyRequest;
 import dev.sluice.proto.inference.ModelReadyResponse;
+import dev.sluice.proto.inference.ModelStatisticsRequest;
+import dev.sluice.proto.inference.ModelStatisticsResponse;
 import dev.sluice.proto.inference.RepositoryIndexRequest;
 import dev.sluice.proto.inference.RepositoryIndexResponse;
 import dev.sluice.proto.inference.RepositoryIndexResponse.ModelIndex;
@@ -28,6 +30,7 @@ import dev.sluice.runtime.repository.VersionStatus;
 import dev.sluice.runtime.tensor.Datatype;
 import dev.sluice.runtime.tensor.Shape;
 import dev.sluice.runtime.tensor.TensorSpec;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
@@ -40,7 +43,14 @@ public final class ModelQueries {
 
   /// What Triton calls the parts of the protocol that are served here.
   private static final List<String> EXTENSIONS =
-      List.of("model_configuration", "binary_tensor_data", "parameters", "logging");
+      List.of(
+          "classification",
+          "schedule_policy",
+          "model_configuration",
+          "binary_tensor_data",
+          "parameters",
+          "statistics",
+          "logging");
 
   private final Routes routes;
   private final ModelRepository repository;
@@ -165,6 +175,39 @@ public final class ModelQueries {
 
   private static DataType dataType(Datatype datatype) {
     return datatype == Datatype.BYTES ? DataType.TYPE_STRING : DataType.valueOf("TYPE_" + datatype.name());
+  }
+
+  /// Since each version was loaded: of one version, of a model's ready ones, or of all that are ready.
+  public ModelStatisticsResponse statistics(ModelStatisticsRequest request) throws InferenceFailure {
+    ModelStatisticsResponse.Builder response = ModelStatisticsResponse.newBuilder();
+    for (ModelVersion version : counted(request.getName(), request.getVersion())) {
+      response.addModelStats(StatisticsMessages.of(version));
+    }
+    return response.build();
+  }
+
+  private List<ModelVersion> counted(String name, String version) throws InferenceFailure {
+    if (name.isEmpty()) {
+      return repository.models().stream()
+          .sorted(Comparator.comparing(Model::name))
+          .flatMap(model -> model.versions().stream())
+          .toList();
+    }
+    Model model = repository.find(name);
+    if (model == null || model.versions().isEmpty()) {
+      throw InferenceFailure.invalid("name", "requested model '%s' is not available".formatted(name));
+    }
+    if (version.isEmpty()) {
+      return model.versions();
+    }
+    try {
+      return List.of(routes.find(name, version).version());
+    } catch (InferenceFailure failure) {
+      throw failure.kind() == Kind.INVALID_REQUEST
+          ? failure
+          : InferenceFailure.invalid(
+              "version", "requested model version is not available for model '%s': %s".formatted(name, version));
+    }
   }
 
   // --- the repository -------------------------------------------------------------------------------------------------

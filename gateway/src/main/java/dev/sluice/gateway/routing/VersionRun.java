@@ -122,7 +122,17 @@ final class VersionRun {
       case OVERLOADED -> FailureReason.REJECTED;
       case CANCELLED, DEADLINE_EXCEEDED -> FailureReason.CANCELED;
       case EXECUTION_FAILED -> FailureReason.BACKEND;
-      case UNKNOWN_MODEL, UNKNOWN_VERSION, MODEL_NOT_READY, INVALID_REQUEST, SHUTTING_DOWN -> FailureReason.OTHER;
+      case UNKNOWN_MODEL,
+          UNKNOWN_VERSION,
+          MODEL_NOT_READY,
+          INVALID_REQUEST,
+          UNSUPPORTED,
+          UNKNOWN_SHARED_MEMORY,
+          LOAD_NOT_ALLOWED,
+          LOAD_FAILED,
+          LOAD_INVALID,
+          SHUTTING_DOWN ->
+          FailureReason.OTHER;
     };
   }
 

@@ -16,6 +16,8 @@ import dev.sluice.proto.control.v1.ModelVersion;
 import dev.sluice.proto.inference.GRPCInferenceServiceGrpc;
 import dev.sluice.proto.inference.ModelInferRequest;
 import dev.sluice.proto.inference.ModelInferResponse;
+import dev.sluice.runtime.repository.ConfigOptions;
+import dev.sluice.runtime.source.SourceSettings;
 import dev.sluice.runtime.tensor.Shape;
 import dev.sluice.runtime.testing.OnnxModels;
 import io.grpc.Status;
@@ -46,7 +48,8 @@ class CallEndTest {
         RunningGateway.start(
             new GatewayConfig(
                 models, folder.resolve("data"), "127.0.0.1", "127.0.0.1", 0, 0, 0, MESSAGE_BYTES_MAX,
-                Duration.ofSeconds(5)));
+                Duration.ofSeconds(5), ConfigOptions.defaults(),
+                SourceSettings.defaults(folder.resolve("data/model-cache"))));
   }
 
   @AfterEach

@@ -42,6 +42,7 @@ public final class ModelRepository implements AutoCloseable {
   private static final long WHOLE_MODEL = 0;
 
   private final Path root;
+  private final ConfigOptions configOptions;
   private final VersionLoader loader;
   private final ReentrantLock changes = new ReentrantLock();
   private final List<Runnable> listeners = new CopyOnWriteArrayList<>();
@@ -76,25 +77,29 @@ public final class ModelRepository implements AutoCloseable {
     }
   }
 
-  private ModelRepository(Path root, ModelRuntime runtime, ModelSources sources) {
+  private ModelRepository(Path root, ModelRuntime runtime, ConfigOptions configOptions, ModelSources sources) {
     this.root = root;
+    this.configOptions = configOptions;
     this.loader = new VersionLoader(runtime, sources);
   }
 
-  /// Opens the directory and notes which models it has; nothing is loaded yet.
+  /// As below, with configurations read as Triton reads them, and every model in its folder.
   public static ModelRepository open(Path root, ModelRuntime runtime) throws IOException {
-    return open(root, runtime, ModelSources.none());
+    return open(root, runtime, ConfigOptions.defaults(), ModelSources.none());
   }
 
-  /// As above, for versions whose files may be elsewhere; the sources stay the caller's to close.
-  public static ModelRepository open(Path root, ModelRuntime runtime, ModelSources sources) throws IOException {
+  /// Opens the directory and notes which models it has; nothing is loaded yet.
+  ///
+  /// @param sources of versions whose files are elsewhere; they stay the caller's to close, after the repository
+  public static ModelRepository open(
+      Path root, ModelRuntime runtime, ConfigOptions configOptions, ModelSources sources) throws IOException {
     if (Files.notExists(root)) {
       throw new NotDirectoryException("model repository '%s' does not exist".formatted(root));
     }
     if (!Files.isDirectory(root)) {
       throw new NotDirectoryException("model repository '%s' is not a directory".formatted(root));
     }
-    ModelRepository repository = new ModelRepository(root.toRealPath(), runtime, sources);
+    ModelRepository repository = new ModelRepository(root.toRealPath(), runtime, configOptions, sources);
     repository.noteModels();
     return repository;
   }
@@ -121,7 +126,7 @@ public final class ModelRepository implements AutoCloseable {
         throw new ModelLoadException("the model repository is closed");
       }
       requireOnDisk(model, version);
-      return load(model, version, ModelConfiguration.read(modelFolder(model), model));
+      return load(model, version, ModelConfiguration.read(modelFolder(model), model, configOptions));
     } finally {
       changes.unlock();
     }
@@ -239,7 +244,7 @@ public final class ModelRepository implements AutoCloseable {
   private void loadByPolicy(String model) {
     long[] onDisk = versionsOnDisk(model);
     try {
-      ModelConfiguration configuration = ModelConfiguration.read(modelFolder(model), model);
+      ModelConfiguration configuration = ModelConfiguration.read(modelFolder(model), model, configOptions);
       long[] wanted = configuration.wanted(onDisk);
       if (wanted.length == 0) {
         throw new ModelLoadException(

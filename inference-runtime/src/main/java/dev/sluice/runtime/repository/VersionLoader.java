@@ -27,9 +27,19 @@ final class VersionLoader {
       throws ModelLoadException {
     long start = System.nanoTime();
     try {
-      Session session = open(sources.resolve(versionFolder, model, version), configuration);
+      Session loaded = open(sources.resolve(versionFolder, model, version), configuration);
+      Session session = loaded;
       try {
-        configuration.requireMatch(session.signature());
+        ResolvedModel resolved = 
+            Completion.of(configuration, loaded.signature(), () -> RowIndependence.doubt(loaded, RowIndependence.NANOS_MAX));
+        session = resolved.seenByCallers(session);
+        ModelProfile profile =
+            new ModelProfile(
+                resolved.config(),
+                resolved.scheduling(),
+                resolved.config().getResponseCache().getEnable(),
+                Labels.read(configuration),
+                resolved.config().getMetricTagsMap());
         long runNanos = WarmUp.run(session, "model '%s' version %d".formatted(model, version));
         log.info(
             "model '{}' version {} is ready after {} ms; a run takes {} us",
@@ -37,7 +47,7 @@ final class VersionLoader {
             version,
             (System.nanoTime() - start) / 1_000_000,
             runNanos / 1_000);
-        return new ModelVersion(model, version, session, ModelProfile.defaults(), runNanos);
+        return new ModelVersion(model, version, session, profile, runNanos);
       } catch (ModelLoadException | RuntimeException e) {
         session.close();
         throw e;

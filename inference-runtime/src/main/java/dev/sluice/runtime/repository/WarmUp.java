@@ -4,16 +4,12 @@ import dev.sluice.runtime.model.ModelExecutionException;
 import dev.sluice.runtime.model.ModelExecutionException.Kind;
 import dev.sluice.runtime.model.RunControl;
 import dev.sluice.runtime.model.Session;
-import dev.sluice.runtime.tensor.Datatype;
 import dev.sluice.runtime.tensor.Shape;
 import dev.sluice.runtime.tensor.Tensor;
 import dev.sluice.runtime.tensor.TensorSpec;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
-import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -29,31 +25,17 @@ final class WarmUp {
   private static final long NANOS_MAX = TimeUnit.SECONDS.toNanos(2);
   /// A run that lasts even longer is ended: zeros may send a model into a loop that real inputs leave.
   private static final long TOTAL_NANOS_MAX = TimeUnit.SECONDS.toNanos(10);
-  private static final long BYTES_MAX = 1L << 28;
 
   private WarmUp() {}
 
   /// The nanoseconds that a run takes in the end; 0 when the model does not accept zeros, which is no fault.
   static long run(Session session, String label) {
-    RunControl control = RunControl.create();
-    CompletableFuture<Boolean> done =
-        new CompletableFuture<Boolean>().completeOnTimeout(false, TOTAL_NANOS_MAX, TimeUnit.NANOSECONDS);
-    CompletableFuture<Void> guard =
-        done.thenAccept(
-            inTime -> {
-              if (!inTime) {
-                control.terminate();
-              }
-            });
-    try {
-      return settle(session, control);
+    try (LoadingTime time = new LoadingTime(TOTAL_NANOS_MAX)) {
+      return settle(session, time.control());
     } catch (ModelExecutionException e) {
       boolean endless = e.kind() == Kind.TERMINATED;
       log.info("{} was not warmed up: {}", label, endless ? "zeros keep it busy too long" : e.getMessage());
       return endless ? TOTAL_NANOS_MAX : 0;
-    } finally {
-      done.complete(true);
-      guard.join();
     }
   }
 
@@ -81,19 +63,12 @@ final class WarmUp {
   private static List<Tensor> zeros(List<TensorSpec> specs) throws ModelExecutionException {
     List<Tensor> zeros = new ArrayList<>();
     for (TensorSpec spec : specs) {
-      Shape shape = Shape.of(Arrays.stream(spec.shape().toArray()).map(dim -> dim < 0 ? 1 : dim).toArray());
-      // An empty string is four zero bytes: the length that follows nothing.
-      int elementBytes = spec.datatype() == Datatype.BYTES ? Integer.BYTES : spec.datatype().byteSize();
-      double bytes = elementBytes;
-      for (int i = 0; i < shape.rank(); i++) {
-        bytes *= shape.dim(i);
-      }
-      if (bytes > BYTES_MAX) {
+      Shape shape = Samples.sized(spec.shape(), 1);
+      if (!Samples.fits(spec.datatype(), shape)) {
         throw new ModelExecutionException(
-            Kind.FAILED, "input '%s' would take %.0f bytes of them".formatted(spec.name(), bytes));
+            Kind.FAILED, "input '%s' would have the shape %s".formatted(spec.name(), shape));
       }
-      ByteBuffer buffer = ByteBuffer.allocate((int) bytes).order(ByteOrder.LITTLE_ENDIAN);
-      zeros.add(new Tensor(spec.name(), spec.datatype(), shape, buffer));
+      zeros.add(Samples.zeros(spec, shape));
     }
     return zeros;
   }

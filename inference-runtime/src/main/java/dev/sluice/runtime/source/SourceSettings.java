@@ -2,6 +2,7 @@ package dev.sluice.runtime.source;
 
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /// What fetching models is allowed to use.
@@ -24,6 +25,12 @@ public record SourceSettings(
     if (cacheBytesMax < 1) {
       throw new IllegalArgumentException("model-cache-bytes: %d is not positive".formatted(cacheBytesMax));
     }
+  }
+
+  /// https and public S3 objects, into a cache of 10 GiB.
+  public static SourceSettings defaults(Path cacheFolder) {
+    return new SourceSettings(
+        cacheFolder, CACHE_BYTES_MAX_DEFAULT, false, null, S3Settings.fromEnvironment(Map.of()), Patience.defaults());
   }
 
   /// How long a fetch may take, and how often it is tried.
