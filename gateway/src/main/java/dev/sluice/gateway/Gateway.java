@@ -31,6 +31,7 @@ import dev.sluice.proto.inference.GRPCInferenceServiceGrpc;
 import dev.sluice.runtime.model.ModelRuntime;
 import dev.sluice.runtime.onnx.OnnxRuntime;
 import dev.sluice.runtime.repository.ModelRepository;
+import dev.sluice.runtime.repository.RepositoryOptions;
 import dev.sluice.runtime.repository.VersionStatus;
 import dev.sluice.runtime.source.ModelSources;
 import io.grpc.Server;
@@ -157,7 +158,8 @@ public final class Gateway implements AutoCloseable {
       throws StartFailure {
     Path root = config.modelRepository();
     try {
-      return ModelRepository.open(root, runtime, config.configOptions(), sources);
+      RepositoryOptions options = RepositoryOptions.defaults().withConfiguration(config.configOptions());
+      return ModelRepository.open(root, runtime, options, sources);
     } catch (IOException e) {
       throw new StartFailure("model-repository: '%s' is not a directory that can be read".formatted(root));
     }
@@ -178,7 +180,7 @@ public final class Gateway implements AutoCloseable {
   }
 
   private static long versionsReady(ModelRepository repository) {
-    return repository.index().stream().filter(status -> status.state() == VersionStatus.State.READY).count();
+    return repository.statuses().stream().filter(status -> status.state() == VersionStatus.State.READY).count();
   }
 
   /// On the event loops themselves: a hop to an executor would cost more than a small model does.

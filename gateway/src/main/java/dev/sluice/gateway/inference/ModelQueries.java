@@ -241,7 +241,7 @@ public final class ModelQueries {
     ModelIndex.Builder index =
         ModelIndex.newBuilder()
             .setName(status.model())
-            .setState(status.state().name())
+            .setState(status.state() == VersionStatus.State.UNKNOWN ? "" : status.state().name())
             .setReason(status.reason());
     if (status.version() != 0) { // which speaks of the model as a whole
       index.setVersion(Long.toString(status.version()));

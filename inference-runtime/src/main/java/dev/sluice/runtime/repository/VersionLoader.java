@@ -23,6 +23,11 @@ final class VersionLoader {
     this.sources = sources;
   }
 
+  /// Whether a session of this configuration has threads of its own, which are started when it is loaded.
+  boolean startsThreads(ModelConfiguration configuration) throws ModelLoadException {
+    return runtime.startsThreads(configuration.settings());
+  }
+
   ModelVersion load(Path versionFolder, String model, long version, ModelConfiguration configuration)
       throws ModelLoadException {
     long start = System.nanoTime();

@@ -49,7 +49,7 @@ class FetchedModelsTest {
     Files.write(store.resolve("7.onnx"), OnnxModels.externalWeights("weights.bin", 2).model());
     source("m", 7, line("7.onnx", ""), "# beside it", line("7.bin", "weights.bin"));
     try (ModelSources sources = sources(1 << 20);
-        ModelRepository repository = ModelRepository.open(folder.resolve("repository"), new OnnxRuntime(), ConfigOptions.defaults(), sources)) {
+        ModelRepository repository = opened(sources)) {
       repository.loadAll();
       assertThat(repository.status("m", 7)).isEqualTo(new VersionStatus("m", 7, State.READY, ""));
       assertThat(run(repository, 7, 1, 2)).isEqualTo(11);
@@ -63,7 +63,7 @@ class FetchedModelsTest {
     source("m", 2, line("1.onnx", "").replaceFirst("^.{4}", "0000"));
     Files.writeString(folder.resolve("repository/m/config.pbtxt"), "version_policy: { all { } }");
     try (ModelSources sources = sources(1 << 20);
-        ModelRepository repository = ModelRepository.open(folder.resolve("repository"), new OnnxRuntime(), ConfigOptions.defaults(), sources)) {
+        ModelRepository repository = opened(sources)) {
       repository.loadAll();
       assertThat(run(repository, 1, 5, 0)).isEqualTo(15);
       VersionStatus second = Objects.requireNonNull(repository.status("m", 2));
@@ -83,7 +83,7 @@ class FetchedModelsTest {
     source("m", 2, line("2.onnx", ""));
     Files.writeString(folder.resolve("repository/m/config.pbtxt"), "version_policy: { all { } }");
     try (ModelSources sources = sources(first.length + second.length / 2);
-        ModelRepository repository = ModelRepository.open(folder.resolve("repository"), new OnnxRuntime(), ConfigOptions.defaults(), sources)) {
+        ModelRepository repository = opened(sources)) {
       repository.loadAll();
       assertThat(Objects.requireNonNull(repository.status("m", 2)).reason()).contains("do not fit into the model cache");
       repository.unload("m", 1);
@@ -104,6 +104,10 @@ class FetchedModelsTest {
       assertThat(Objects.requireNonNull(repository.status("m", 1)).reason())
           .isEqualTo("m/1/model.source: there is no model cache to fetch it into");
     }
+  }
+
+  private ModelRepository opened(ModelSources sources) throws Exception {
+    return ModelRepository.open(folder.resolve("repository"), new OnnxRuntime(), RepositoryOptions.defaults(), sources);
   }
 
   private ModelSources sources(long bytesMax) {

@@ -14,7 +14,6 @@ import dev.sluice.runtime.model.QueuePolicy;
 import dev.sluice.runtime.model.QueuePolicy.TimeoutAction;
 import dev.sluice.runtime.model.Scheduling;
 import dev.sluice.runtime.onnx.OnnxRuntime;
-import dev.sluice.runtime.source.ModelSources;
 import dev.sluice.runtime.tensor.Datatype;
 import dev.sluice.runtime.tensor.Shape;
 import dev.sluice.runtime.tensor.TensorSpec;
@@ -194,7 +193,8 @@ class ModelProfileTest {
   }
 
   private ModelVersion load(ConfigOptions options) throws Exception {
-    return ModelRepository.open(root, new OnnxRuntime(), options, ModelSources.none()).load("m", 1);
+    return ModelRepository.open(root, new OnnxRuntime(), RepositoryOptions.defaults().withConfiguration(options))
+        .load("m", 1);
   }
 
   private static ModelConfig config(String text) throws TextFormat.ParseException {
