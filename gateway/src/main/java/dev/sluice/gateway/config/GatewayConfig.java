@@ -16,6 +16,7 @@ import java.util.List;
 /// @param messageBytesMax the largest request or response
 /// @param drain how long calls in flight may take to finish at shutdown
 /// @param configOptions how the models' configurations are read
+/// @param grpc how the inference port speaks gRPC
 public record GatewayConfig(
     Path modelRepository,
     Path dataDirectory,
@@ -26,7 +27,8 @@ public record GatewayConfig(
     int controlPort,
     int messageBytesMax,
     Duration drain,
-    ConfigOptions configOptions) {
+    ConfigOptions configOptions,
+    GrpcOptions grpc) {
 
   public static final int GRPC_PORT = 8001;
   public static final int METRICS_PORT = 8002;
@@ -55,7 +57,13 @@ public record GatewayConfig(
   public static GatewayConfig onFreePorts(Path modelRepository, Path dataDirectory) {
     return new GatewayConfig(
         modelRepository, dataDirectory, "127.0.0.1", "127.0.0.1", 0, 0, 0, MESSAGE_BYTES_MAX, Duration.ofSeconds(5),
-        ConfigOptions.defaults());
+        ConfigOptions.defaults(), GrpcOptions.defaults());
+  }
+
+  public GatewayConfig with(GrpcOptions options) {
+    return new GatewayConfig(
+        modelRepository, dataDirectory, host, controlHost, grpcPort, metricsPort, controlPort, messageBytesMax, drain,
+        configOptions, options);
   }
 
   private static void checkPort(String name, int port, List<String> problems) {
