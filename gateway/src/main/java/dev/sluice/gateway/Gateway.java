@@ -8,6 +8,7 @@ import dev.sluice.gateway.control.Journal;
 import dev.sluice.gateway.control.ModelService;
 import dev.sluice.gateway.control.RolloutController;
 import dev.sluice.gateway.control.RolloutService;
+import dev.sluice.gateway.http.RestServer;
 import dev.sluice.gateway.inference.Inference;
 import dev.sluice.gateway.inference.InferenceService;
 import dev.sluice.gateway.inference.ModelQueries;
@@ -71,6 +72,7 @@ public final class Gateway implements AutoCloseable {
   private final Routes routes;
   private final @Nullable RolloutController controller;
   private final Server inferenceServer;
+  private final RestServer restServer;
   private final Server controlServer;
   private final MetricsServer metricsServer;
   private volatile boolean ready;
@@ -130,7 +132,10 @@ public final class Gateway implements AutoCloseable {
       this.controller = opening;
       metrics.storeReadable(controller != null);
 
-      this.inferenceServer = opened(inferenceServer(lanes));
+      Inference inference = new Inference(routes, new InferenceRouter(routes, lanes), metrics);
+      ModelQueries queries = new ModelQueries(routes, repository, version());
+      this.inferenceServer = opened(inferenceServer(inference, queries));
+      this.restServer = opened(restServer(inference, queries));
       this.controlServer = opened(controlServer(whyNoControl));
       this.metricsServer = opened(metricsServer());
     } catch (StoreException e) {
@@ -177,12 +182,8 @@ public final class Gateway implements AutoCloseable {
   }
 
   /// On the event loops themselves: a hop to an executor would cost more than a small model does.
-  private Server inferenceServer(Lanes lanes) throws StartFailure {
-    InferenceService service =
-        new InferenceService(
-            new Inference(routes, new InferenceRouter(routes, lanes), metrics),
-            new ModelQueries(routes, repository, version()),
-            () -> ready);
+  private Server inferenceServer(Inference inference, ModelQueries queries) throws StartFailure {
+    InferenceService service = new InferenceService(inference, queries, () -> ready);
     return listen(
         "grpc-port",
         NettyServerBuilder.forAddress(address(config.host(), config.grpcPort()))
@@ -200,6 +201,15 @@ public final class Gateway implements AutoCloseable {
             .build(),
         config.host(),
         config.grpcPort());
+  }
+
+  private RestServer restServer(Inference inference, ModelQueries queries) throws StartFailure {
+    try {
+      return RestServer.start(
+          address(config.host(), config.httpPort()), config.messageBytesMax(), inference, queries, () -> ready);
+    } catch (IOException e) {
+      throw inUse("http-port", config.host(), config.httpPort(), e);
+    }
   }
 
   private Server controlServer(String whyNoControl) throws StartFailure {
@@ -278,6 +288,10 @@ public final class Gateway implements AutoCloseable {
     return inferenceServer.getPort();
   }
 
+  public int httpPort() {
+    return restServer.port();
+  }
+
   public int metricsPort() {
     return metricsServer.port();
   }
@@ -309,9 +323,13 @@ public final class Gateway implements AutoCloseable {
     ready = false;
     health.enterTerminalState();
     inferenceServer.shutdown();
+    restServer.shutdown();
     openStreams.end();
+    long drainEndNanos = System.nanoTime() + config.drain().toNanos();
     try {
-      if (!inferenceServer.awaitTermination(config.drain().toMillis(), TimeUnit.MILLISECONDS)) {
+      boolean ended = inferenceServer.awaitTermination(config.drain().toNanos(), TimeUnit.NANOSECONDS);
+      ended &= restServer.awaitTermination(Math.max(0, drainEndNanos - System.nanoTime()), TimeUnit.NANOSECONDS);
+      if (!ended) {
         log.warn("calls were still in flight after {}; they are cut off", config.drain());
       }
     } catch (InterruptedException e) {

@@ -273,7 +273,8 @@ class StartTest {
 
   private static GatewayConfig config(Path models, Path data, String host, int grpc, int metrics, int control) {
     return new GatewayConfig(
-        models, data, host, "127.0.0.1", grpc, metrics, control, GatewayConfig.MESSAGE_BYTES_MAX, Duration.ofSeconds(5));
+        models, data, host, "127.0.0.1", grpc, 0, metrics, control, GatewayConfig.MESSAGE_BYTES_MAX,
+        Duration.ofSeconds(5));
   }
 
   private static String failure(GatewayConfig config) {

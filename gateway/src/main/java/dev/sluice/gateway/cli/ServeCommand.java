@@ -55,6 +55,13 @@ public final class ServeCommand implements Callable<Integer> {
   private int grpcPort;
 
   @Option(
+      names = "--http-port",
+      defaultValue = "" + GatewayConfig.HTTP_PORT,
+      paramLabel = "PORT",
+      description = "Inference over HTTP (default: ${DEFAULT-VALUE}; 0: any free port).")
+  private int httpPort;
+
+  @Option(
       names = "--metrics-port",
       defaultValue = "" + GatewayConfig.METRICS_PORT,
       paramLabel = "PORT",
@@ -88,8 +95,8 @@ public final class ServeCommand implements Callable<Integer> {
     try {
       config =
           new GatewayConfig(
-              modelRepository, dataDirectory, host, "127.0.0.1", grpcPort, metricsPort, controlPort, messageBytesMax,
-              Duration.ofSeconds(exitTimeoutSeconds));
+              modelRepository, dataDirectory, host, "127.0.0.1", grpcPort, httpPort, metricsPort, controlPort,
+              messageBytesMax, Duration.ofSeconds(exitTimeoutSeconds));
     } catch (IllegalArgumentException e) {
       spec.commandLine().getErr().println("sluice: " + e.getMessage());
       return 2;
@@ -114,8 +121,8 @@ public final class ServeCommand implements Callable<Integer> {
     spec.commandLine()
         .getErr()
         .printf(
-            "sluice: ready: inference on %s:%d, metrics on %s:%d, control on 127.0.0.1:%d%n",
-            host, gateway.grpcPort(), host, gateway.metricsPort(), gateway.controlPort());
+            "sluice: ready: inference on %s:%d (gRPC) and %s:%d (HTTP), metrics on %s:%d, control on 127.0.0.1:%d%n",
+            host, gateway.grpcPort(), host, gateway.httpPort(), host, gateway.metricsPort(), gateway.controlPort());
     closed.await();
     return 0;
   }

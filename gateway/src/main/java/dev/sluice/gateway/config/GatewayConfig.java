@@ -11,7 +11,7 @@ import java.util.List;
 /// @param dataDirectory control state: the store and the ledgers
 /// @param host where inference and metrics listen
 /// @param controlHost where the control plane listens: loopback, because it has no roles yet
-/// @param grpcPort 0 for any free port; so for the other two
+/// @param grpcPort 0 for any free port; so for the other three
 /// @param messageBytesMax the largest request or response
 /// @param drain how long calls in flight may take to finish at shutdown
 public record GatewayConfig(
@@ -20,11 +20,13 @@ public record GatewayConfig(
     String host,
     String controlHost,
     int grpcPort,
+    int httpPort,
     int metricsPort,
     int controlPort,
     int messageBytesMax,
     Duration drain) {
 
+  public static final int HTTP_PORT = 8000;
   public static final int GRPC_PORT = 8001;
   public static final int METRICS_PORT = 8002;
   public static final int CONTROL_PORT = 8003;
@@ -35,6 +37,7 @@ public record GatewayConfig(
   public GatewayConfig {
     List<String> problems = new ArrayList<>();
     checkPort("grpc-port", grpcPort, problems);
+    checkPort("http-port", httpPort, problems);
     checkPort("metrics-port", metricsPort, problems);
     checkPort("control-port", controlPort, problems);
     if (messageBytesMax < 1024) {
@@ -51,7 +54,7 @@ public record GatewayConfig(
   /// Free ports on loopback, for demonstrations and tests.
   public static GatewayConfig onFreePorts(Path modelRepository, Path dataDirectory) {
     return new GatewayConfig(
-        modelRepository, dataDirectory, "127.0.0.1", "127.0.0.1", 0, 0, 0, MESSAGE_BYTES_MAX, Duration.ofSeconds(5));
+        modelRepository, dataDirectory, "127.0.0.1", "127.0.0.1", 0, 0, 0, 0, MESSAGE_BYTES_MAX, Duration.ofSeconds(5));
   }
 
   private static void checkPort(String name, int port, List<String> problems) {

@@ -70,6 +70,11 @@ public final class Inference {
     }
   }
 
+  /// Counts a request that its face could not read.
+  public void refused(InferenceFailure failure) {
+    metrics.refused(failure.kind().name());
+  }
+
   private record ResponseWriter(ModelInferRequest request, Reply reply) implements Responder {
 
     @Override

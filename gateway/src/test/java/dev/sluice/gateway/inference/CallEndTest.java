@@ -45,7 +45,7 @@ class CallEndTest {
     gateway =
         RunningGateway.start(
             new GatewayConfig(
-                models, folder.resolve("data"), "127.0.0.1", "127.0.0.1", 0, 0, 0, MESSAGE_BYTES_MAX,
+                models, folder.resolve("data"), "127.0.0.1", "127.0.0.1", 0, 0, 0, 0, MESSAGE_BYTES_MAX,
                 Duration.ofSeconds(5)));
   }
 
