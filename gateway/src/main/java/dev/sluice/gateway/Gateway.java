@@ -13,6 +13,8 @@ import dev.sluice.gateway.inference.Inference;
 import dev.sluice.gateway.inference.InferenceService;
 import dev.sluice.gateway.inference.ModelQueries;
 import dev.sluice.gateway.inference.OpenStreams;
+import dev.sluice.gateway.inference.ServerSettings;
+import dev.sluice.gateway.inference.ServerState;
 import dev.sluice.gateway.metrics.GatewayMetrics;
 import dev.sluice.gateway.metrics.MetricsServer;
 import dev.sluice.gateway.routing.InferenceRouter;
@@ -75,7 +77,7 @@ public final class Gateway implements AutoCloseable {
   private final RestServer restServer;
   private final Server controlServer;
   private final MetricsServer metricsServer;
-  private volatile boolean ready;
+  private volatile ServerState state = ServerState.STARTING;
 
   /// Starts a gateway that runs ONNX models.
   public static Gateway start(GatewayConfig config) throws StartFailure {
@@ -132,10 +134,11 @@ public final class Gateway implements AutoCloseable {
       this.controller = opening;
       metrics.storeReadable(controller != null);
 
-      Inference inference = new Inference(routes, new InferenceRouter(routes, lanes), metrics);
-      ModelQueries queries = new ModelQueries(routes, repository, version());
-      this.inferenceServer = opened(inferenceServer(inference, queries));
-      this.restServer = opened(restServer(inference, queries));
+      Inference inference = new Inference(routes, new InferenceRouter(routes, lanes), metrics, () -> state);
+      ModelQueries queries = new ModelQueries(routes, repository, version(), () -> state);
+      ServerSettings settings = new ServerSettings(routes);
+      this.inferenceServer = opened(inferenceServer(inference, queries, settings));
+      this.restServer = opened(restServer(inference, queries, settings));
       this.controlServer = opened(controlServer(whyNoControl));
       this.metricsServer = opened(metricsServer());
     } catch (StoreException e) {
@@ -148,7 +151,7 @@ public final class Gateway implements AutoCloseable {
       closeOpened();
       throw e;
     }
-    ready = true;
+    state = ServerState.READY;
     health.setStatus(HealthStatusManager.SERVICE_NAME_ALL_SERVICES, ServingStatus.SERVING);
     health.setStatus(GRPCInferenceServiceGrpc.SERVICE_NAME, ServingStatus.SERVING);
   }
@@ -182,8 +185,9 @@ public final class Gateway implements AutoCloseable {
   }
 
   /// On the event loops themselves: a hop to an executor would cost more than a small model does.
-  private Server inferenceServer(Inference inference, ModelQueries queries) throws StartFailure {
-    InferenceService service = new InferenceService(inference, queries, () -> ready);
+  private Server inferenceServer(Inference inference, ModelQueries queries, ServerSettings settings)
+      throws StartFailure {
+    InferenceService service = new InferenceService(inference, queries, settings);
     return listen(
         "grpc-port",
         NettyServerBuilder.forAddress(address(config.host(), config.grpcPort()))
@@ -203,10 +207,11 @@ public final class Gateway implements AutoCloseable {
         config.grpcPort());
   }
 
-  private RestServer restServer(Inference inference, ModelQueries queries) throws StartFailure {
+  private RestServer restServer(Inference inference, ModelQueries queries, ServerSettings settings)
+      throws StartFailure {
     try {
       return RestServer.start(
-          address(config.host(), config.httpPort()), config.messageBytesMax(), inference, queries, () -> ready);
+          address(config.host(), config.httpPort()), config.messageBytesMax(), inference, queries, settings);
     } catch (IOException e) {
       throw inUse("http-port", config.host(), config.httpPort(), e);
     }
@@ -239,7 +244,7 @@ public final class Gateway implements AutoCloseable {
 
   private MetricsServer metricsServer() throws StartFailure {
     try {
-      return new MetricsServer(address(config.host(), config.metricsPort()), metrics::scrape, () -> ready);
+      return new MetricsServer(address(config.host(), config.metricsPort()), metrics::scrape, () -> state == ServerState.READY);
     } catch (IOException e) {
       throw inUse("metrics-port", config.host(), config.metricsPort(), e);
     }
@@ -317,10 +322,10 @@ public final class Gateway implements AutoCloseable {
   /// Not ready any more, no new calls, calls in flight finish, everything is closed in the reverse order of opening.
   @Override
   public void close() {
-    if (!ready) {
+    if (state != ServerState.READY) {
       return; // closed before
     }
-    ready = false;
+    state = ServerState.EXITING;
     health.enterTerminalState();
     inferenceServer.shutdown();
     restServer.shutdown();

@@ -46,8 +46,8 @@ enum Compression {
     Compression best = IDENTITY;
     double bestWeight = 0;
     if (accepted != null) {
-      for (String item : accepted.split(",")) {
-        String[] parts = item.split(";");
+      for (String item : accepted.split(",", -1)) {
+        String[] parts = item.split(";", -1);
         Compression compression = named(parts[0]);
         double weight = weight(parts);
         if (compression != null && !parts[0].isBlank() && weight > bestWeight) {

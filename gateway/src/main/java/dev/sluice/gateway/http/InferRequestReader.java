@@ -10,13 +10,11 @@ import dev.sluice.proto.inference.ModelInferRequest.InferRequestedOutputTensor;
 import dev.sluice.runtime.tensor.Datatype;
 import dev.sluice.runtime.tensor.Shape;
 import java.util.HashMap;
-import java.util.HashSet;
 import java.util.Map;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.core.JacksonException;
 import tools.jackson.core.JsonParser;
-import tools.jackson.core.JsonToken;
 import tools.jackson.core.ObjectReadContext;
 
 /// An inference request's body, JSON and the binary data behind it, made into the message that gRPC would have brought.
@@ -26,9 +24,6 @@ import tools.jackson.core.ObjectReadContext;
 /// the shared core, with its sentences. A member may be null or missing alike; members that the protocol does not know are
 /// passed over, as Triton does.
 final class InferRequestReader {
-
-  /// Inputs, outputs, dimensions, parameters: far more than any model has, so that no document grows in memory.
-  private static final int ITEMS_MAX = 1024;
 
   private static final String BINARY_SIZE = "binary_data_size";
   private static final String BINARY_OUTPUT = "binary_data";
@@ -88,14 +83,14 @@ final class InferRequestReader {
       throw InferenceFailure.invalid("failed to parse the request JSON buffer: the body is empty; an object is expected");
     }
     Set<String> seen =
-        members(
+        JsonWalk.members(
             parser,
             name -> {
               switch (name) {
-                case "id" -> request.setId(text(parser));
-                case "parameters" -> members(parser, parameter -> readRequestParameter(parser, parameter));
-                case "inputs" -> items(parser, () -> readInput(parser));
-                case "outputs" -> items(parser, () -> readOutput(parser));
+                case "id" -> request.setId(JsonWalk.text(parser));
+                case "parameters" -> JsonWalk.members(parser, parameter -> readRequestParameter(parser, parameter));
+                case "inputs" -> JsonWalk.items(parser, () -> readInput(parser));
+                case "outputs" -> JsonWalk.items(parser, () -> readOutput(parser));
                 default -> parser.skipChildren();
               }
             });
@@ -111,7 +106,7 @@ final class InferRequestReader {
 
   private void readRequestParameter(JsonParser parser, String name) throws InferenceFailure {
     if (name.equals(BINARY_OUTPUTS)) {
-      binaryByDefault = truth(parser);
+      binaryByDefault = JsonWalk.truth(parser);
       return;
     }
     request.putParameters(name, Parameters.read(parser));
@@ -121,18 +116,18 @@ final class InferRequestReader {
     InferRequestedOutputTensor.Builder output = InferRequestedOutputTensor.newBuilder();
     boolean[] binary = new boolean[2]; // said, and what
     Set<String> seen =
-        members(
+        JsonWalk.members(
             parser,
             name -> {
               switch (name) {
-                case "name" -> output.setName(text(parser));
+                case "name" -> output.setName(JsonWalk.text(parser));
                 case "parameters" ->
-                    members(
+                    JsonWalk.members(
                         parser,
                         parameter -> {
                           if (parameter.equals(BINARY_OUTPUT)) {
                             binary[0] = true;
-                            binary[1] = truth(parser);
+                            binary[1] = JsonWalk.truth(parser);
                           } else {
                             output.putParameters(parameter, Parameters.read(parser));
                           }
@@ -140,7 +135,7 @@ final class InferRequestReader {
                 default -> parser.skipChildren();
               }
             });
-    require(seen, "name", parser);
+    JsonWalk.require(seen, "name", parser);
     if (binary[0]) {
       binaryByOutput.put(output.getName(), binary[1]);
     }
@@ -152,21 +147,21 @@ final class InferRequestReader {
   private void readInput(JsonParser parser) throws InferenceFailure {
     Input input = new Input(Json.path(parser, ""));
     Set<String> seen =
-        members(
+        JsonWalk.members(
             parser,
             name -> {
               switch (name) {
-                case "name" -> input.header.setName(text(parser));
-                case "datatype" -> input.header.setDatatype(text(parser));
-                case "shape" -> items(parser, () -> input.header.addShape(dimension(parser)));
-                case "parameters" -> members(parser, parameter -> input.readParameter(parser, parameter));
+                case "name" -> input.header.setName(JsonWalk.text(parser));
+                case "datatype" -> input.header.setDatatype(JsonWalk.text(parser));
+                case "shape" -> JsonWalk.items(parser, () -> input.header.addShape(JsonWalk.dimension(parser)));
+                case "parameters" -> JsonWalk.members(parser, parameter -> input.readParameter(parser, parameter));
                 case "data" -> input.meetData(parser);
                 default -> parser.skipChildren();
               }
             });
-    require(seen, "name", parser);
-    require(seen, "datatype", parser);
-    require(seen, "shape", parser);
+    JsonWalk.require(seen, "name", parser);
+    JsonWalk.require(seen, "datatype", parser);
+    JsonWalk.require(seen, "shape", parser);
     request.addRawInputContents(input.contents());
     request.addInputs(input.header);
   }
@@ -230,9 +225,7 @@ final class InferRequestReader {
     ByteString contents() throws InferenceFailure {
       checkOneSource();
       if (shared) {
-        throw InferenceFailure.invalid(
-            "Unable to find shared memory region: '%s'"
-                .formatted(header.getParametersOrThrow(SHARED_MEMORY).getStringParam()));
+        return ByteString.EMPTY; // the core knows what to say to that
       }
       if (binarySize >= 0) {
         return binaryContents();
@@ -309,85 +302,5 @@ final class InferRequestReader {
         return -1;
       }
     }
-  }
-
-  // --- the document ---------------------------------------------------------------------------------------------------
-
-  private interface Member {
-    void read(String name) throws InferenceFailure;
-  }
-
-  private interface Item {
-    void read() throws InferenceFailure;
-  }
-
-  /// Reads the object that the parser stands on, member by member, and returns the names of those that are not null. A name
-  /// that comes twice is refused: which of the two counts would be a guess.
-  private static Set<String> members(JsonParser parser, Member member) throws InferenceFailure {
-    if (parser.currentToken() != JsonToken.START_OBJECT) {
-      throw Json.wrong(parser, "", "an object");
-    }
-    Set<String> seen = new HashSet<>();
-    for (String name = parser.nextName(); name != null; name = parser.nextName()) {
-      JsonToken token = parser.nextToken();
-      if (token == JsonToken.VALUE_NULL) {
-        continue;
-      }
-      if (!seen.add(name)) {
-        throw InferenceFailure.invalid("%s: is given twice".formatted(Json.path(parser, "")));
-      }
-      if (seen.size() > ITEMS_MAX) {
-        throw tooMany(parser);
-      }
-      member.read(name);
-    }
-    return seen;
-  }
-
-  private static void items(JsonParser parser, Item item) throws InferenceFailure {
-    if (parser.currentToken() != JsonToken.START_ARRAY) {
-      throw Json.wrong(parser, "", "an array");
-    }
-    for (int count = 1; parser.nextToken() != JsonToken.END_ARRAY; count++) {
-      if (count > ITEMS_MAX) {
-        throw tooMany(parser);
-      }
-      item.read();
-    }
-  }
-
-  private static InferenceFailure tooMany(JsonParser parser) {
-    return InferenceFailure.invalid(
-        "%s: is one more than the %d that are read".formatted(Json.path(parser, ""), ITEMS_MAX));
-  }
-
-  /// The parser stands behind the object.
-  private static void require(Set<String> seen, String member, JsonParser parser) throws InferenceFailure {
-    if (!seen.contains(member)) {
-      throw InferenceFailure.invalid("%s: has no '%s'".formatted(Json.path(parser, ""), member));
-    }
-  }
-
-  private static String text(JsonParser parser) throws InferenceFailure {
-    if (parser.currentToken() != JsonToken.VALUE_STRING) {
-      throw Json.wrong(parser, "", "a string");
-    }
-    return parser.getString();
-  }
-
-  private static boolean truth(JsonParser parser) throws InferenceFailure {
-    return switch (parser.currentToken()) {
-      case VALUE_TRUE -> true;
-      case VALUE_FALSE -> false;
-      default -> throw Json.wrong(parser, "", "true or false");
-    };
-  }
-
-  private static long dimension(JsonParser parser) throws InferenceFailure {
-    if (parser.currentToken() != JsonToken.VALUE_NUMBER_INT
-        || parser.getNumberType() == JsonParser.NumberType.BIG_INTEGER) {
-      throw Json.wrong(parser, "", "a dimension, an integer of 64 bits");
-    }
-    return parser.getLongValue();
   }
 }

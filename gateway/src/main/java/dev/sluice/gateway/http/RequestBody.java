@@ -15,7 +15,9 @@ final class RequestBody implements Runnable {
   private static final long RATE_GRACE_NANOS = 10_000_000_000L;
 
   /// @param array at least as long as the body
-  record Bytes(byte[] array, int length) {}
+  record Bytes(byte[] array, int length) {
+    static final Bytes NONE = new Bytes(new byte[0], 0);
+  }
 
   /// Where the reading ends: exactly one of the three is called, exactly once.
   interface Receiver {

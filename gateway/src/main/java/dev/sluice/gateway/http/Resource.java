@@ -38,8 +38,18 @@ sealed interface Resource {
   record Logging() implements Resource {}
 
   enum Memory {
-    SYSTEM,
-    CUDA
+    SYSTEM("system"),
+    CUDA("cuda");
+
+    private final String word;
+
+    Memory(String word) {
+      this.word = word;
+    }
+
+    String word() {
+      return word;
+    }
   }
 
   /// @param region empty for all of them

@@ -1,16 +1,10 @@
 package dev.sluice.gateway.http;
 
-import com.google.protobuf.Message;
 import dev.sluice.gateway.inference.Inference;
-import dev.sluice.gateway.inference.ModelQueries;
 import dev.sluice.gateway.routing.InferenceFailure;
 import dev.sluice.proto.inference.ModelInferResponse;
-import dev.sluice.proto.inference.ModelMetadataRequest;
-import dev.sluice.proto.inference.ModelReadyRequest;
 import java.nio.ByteBuffer;
 import java.util.List;
-import java.util.Objects;
-import java.util.function.BooleanSupplier;
 import org.eclipse.jetty.http.HttpHeader;
 import org.eclipse.jetty.server.Handler;
 import org.eclipse.jetty.server.Request;
@@ -32,15 +26,13 @@ final class RestHandler extends Handler.Abstract {
   private static final int WRITTEN_AT_ONCE_BYTES_MAX = 1 << 16;
 
   private final Inference inference;
-  private final ModelQueries queries;
-  private final BooleanSupplier ready;
+  private final Questions questions;
   private final int bytesMax;
   private final BodyBudget budget;
 
-  RestHandler(Inference inference, ModelQueries queries, BooleanSupplier ready, int bytesMax, BodyBudget budget) {
+  RestHandler(Inference inference, Questions questions, int bytesMax, BodyBudget budget) {
     this.inference = inference;
-    this.queries = queries;
-    this.ready = ready;
+    this.questions = questions;
     this.bytesMax = bytesMax;
     this.budget = budget;
   }
@@ -106,23 +98,10 @@ final class RestHandler extends Handler.Abstract {
 
   private void answer(Exchange exchange, Resource resource, @Nullable Body body) {
     try {
-      switch (resource) {
-        case Resource.Infer infer -> infer(exchange, infer, Objects.requireNonNull(body));
-        case Resource.Live _ -> exchange.empty(HttpStatuses.OK);
-        case Resource.Ready _ -> exchange.empty(ready.getAsBoolean() ? HttpStatuses.OK : HttpStatuses.BAD_REQUEST);
-        case Resource.ServerMetadata _ -> message(exchange, queries.server());
-        case Resource.ModelMetadata(String model, String version) ->
-            message(
-                exchange,
-                queries.metadata(ModelMetadataRequest.newBuilder().setName(model).setVersion(version).build()));
-        case Resource.ModelReady(String model, String version) -> {
-          if (queries.ready(ModelReadyRequest.newBuilder().setName(model).setVersion(version).build()).getReady()) {
-            exchange.empty(HttpStatuses.OK);
-          } else {
-            exchange.refuse(HttpStatuses.BAD_REQUEST, "Model version not ready");
-          }
-        }
-        default -> exchange.refuse(HttpStatuses.NOT_FOUND, "Not Found");
+      if (resource instanceof Resource.Infer infer && body != null) {
+        infer(exchange, infer, body);
+      } else {
+        questions.answer(exchange, resource, body == null ? null : body.bytes());
       }
     } catch (InferenceFailure failure) {
       exchange.refuse(failure);
@@ -130,11 +109,6 @@ final class RestHandler extends Handler.Abstract {
       log.error("a request for {} failed in the gateway itself", resource, e);
       exchange.refuse(HttpStatuses.INTERNAL_ERROR, "the gateway failed on this request: " + e);
     }
-  }
-
-  private void message(Exchange exchange, Message message) {
-    Blocks blocks = MessageJson.write(message, MessageJson.Absent.LEFT_OUT, bytesMax);
-    exchange.json(HttpStatuses.OK, blocks.buffers(), blocks.size());
   }
 
   // --- inference ------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@ package dev.sluice.gateway.http;
 
 import dev.sluice.gateway.inference.Inference;
 import dev.sluice.gateway.inference.ModelQueries;
+import dev.sluice.gateway.inference.ServerSettings;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.nio.ByteBuffer;
@@ -12,7 +13,6 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
-import java.util.function.BooleanSupplier;
 import org.eclipse.jetty.http.HttpHeader;
 import org.eclipse.jetty.io.ManagedSelector;
 import org.eclipse.jetty.io.SocketChannelEndPoint;
@@ -49,6 +49,7 @@ public final class RestServer implements AutoCloseable {
   private final Server server;
   private final ServerConnector connector;
   private final GracefulHandler graceful;
+  private volatile CompletableFuture<Void> drained = new CompletableFuture<>();
 
   private RestServer(Server server, ServerConnector connector, GracefulHandler graceful) {
     this.server = server;
@@ -61,7 +62,7 @@ public final class RestServer implements AutoCloseable {
   /// @param bytesMax the largest request or response
   /// @throws IOException if the address cannot be listened on
   public static RestServer start(
-      InetSocketAddress address, int bytesMax, Inference inference, ModelQueries queries, BooleanSupplier ready)
+      InetSocketAddress address, int bytesMax, Inference inference, ModelQueries queries, ServerSettings settings)
       throws IOException {
     int cores = Runtime.getRuntime().availableProcessors();
     QueuedThreadPool threads = new QueuedThreadPool(Math.max(THREADS_MIN, THREADS_PER_CORE * cores), THREADS_MIN / 2);
@@ -85,7 +86,7 @@ public final class RestServer implements AutoCloseable {
     // Bodies share a quarter of the heap, but the largest one always has its turn.
     BodyBudget budget = new BodyBudget(Math.max(bytesMax, Runtime.getRuntime().maxMemory() / 4));
     Draining graceful = new Draining();
-    graceful.setHandler(new RestHandler(inference, queries, ready, bytesMax, budget));
+    graceful.setHandler(new RestHandler(inference, new Questions(queries, settings, bytesMax), bytesMax, budget));
     server.setHandler(graceful);
     server.setErrorHandler(new Errors());
     server.setStopTimeout(0); // a drain is asked for before
@@ -108,15 +109,14 @@ public final class RestServer implements AutoCloseable {
 
   /// Accepts no connection any more, and no request on those that are open: each is answered that the server shuts down.
   public void shutdown() {
-    graceful.shutdown();
+    drained = graceful.shutdown();
     connector.close();
   }
 
-  /// Waits for the requests in flight.
+  /// Waits for the requests in flight at a [#shutdown].
   ///
   /// @return false if some are still in flight after that time
   public boolean awaitTermination(long time, TimeUnit unit) throws InterruptedException {
-    CompletableFuture<Void> drained = graceful.shutdown();
     try {
       drained.get(time, unit);
       return true;

@@ -14,6 +14,7 @@ import dev.sluice.proto.inference.InferParameter;
 import dev.sluice.proto.inference.ModelInferRequest;
 import dev.sluice.proto.inference.ModelInferResponse;
 import dev.sluice.runtime.model.Signature;
+import java.util.function.Supplier;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -30,11 +31,14 @@ public final class Inference {
   private final Routes routes;
   private final InferenceRouter router;
   private final GatewayMetrics metrics;
+  private final Supplier<ServerState> state;
 
-  public Inference(Routes routes, InferenceRouter router, GatewayMetrics metrics) {
+  public Inference(
+      Routes routes, InferenceRouter router, GatewayMetrics metrics, Supplier<ServerState> state) {
     this.routes = routes;
     this.router = router;
     this.metrics = metrics;
+    this.state = state;
   }
 
   /// Where a request ends: exactly one of the two is called, exactly once, on any thread.
@@ -49,6 +53,11 @@ public final class Inference {
   public void infer(ModelInferRequest request, CallerAttributes caller, CallLifetime lifetime, Reply reply) {
     long startedNanos = System.nanoTime();
     try {
+      if (state.get() == ServerState.EXITING) {
+        throw new InferenceFailure(
+            InferenceFailure.Kind.SHUTTING_DOWN,
+            "GRPC server is shutting down and has stopped accepting new requests.");
+      }
       Route route = routes.find(request.getModelName(), request.getModelVersion());
       Signature signature = route.version().signature();
       InferenceRequest checked =
@@ -56,6 +65,8 @@ public final class Inference {
               request.getId(),
               TensorCodec.inputs(request, signature),
               TensorCodec.outputs(request, signature),
+              0,
+              0,
               caller,
               lifetime,
               startedNanos);

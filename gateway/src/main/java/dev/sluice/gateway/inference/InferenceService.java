@@ -2,36 +2,55 @@ package dev.sluice.gateway.inference;
 
 import dev.sluice.gateway.routing.InferenceFailure;
 import dev.sluice.proto.inference.GRPCInferenceServiceGrpc.GRPCInferenceServiceImplBase;
+import dev.sluice.proto.inference.CudaSharedMemoryRegisterRequest;
+import dev.sluice.proto.inference.CudaSharedMemoryRegisterResponse;
+import dev.sluice.proto.inference.CudaSharedMemoryStatusRequest;
+import dev.sluice.proto.inference.CudaSharedMemoryStatusResponse;
+import dev.sluice.proto.inference.CudaSharedMemoryUnregisterRequest;
+import dev.sluice.proto.inference.CudaSharedMemoryUnregisterResponse;
+import dev.sluice.proto.inference.LogSettingsRequest;
+import dev.sluice.proto.inference.LogSettingsResponse;
+import dev.sluice.proto.inference.ModelConfigRequest;
+import dev.sluice.proto.inference.ModelConfigResponse;
 import dev.sluice.proto.inference.ModelInferRequest;
 import dev.sluice.proto.inference.ModelInferResponse;
 import dev.sluice.proto.inference.ModelMetadataRequest;
 import dev.sluice.proto.inference.ModelMetadataResponse;
 import dev.sluice.proto.inference.ModelReadyRequest;
 import dev.sluice.proto.inference.ModelReadyResponse;
+import dev.sluice.proto.inference.RepositoryIndexRequest;
+import dev.sluice.proto.inference.RepositoryIndexResponse;
 import dev.sluice.proto.inference.ServerLiveRequest;
 import dev.sluice.proto.inference.ServerLiveResponse;
 import dev.sluice.proto.inference.ServerMetadataRequest;
 import dev.sluice.proto.inference.ServerMetadataResponse;
 import dev.sluice.proto.inference.ServerReadyRequest;
 import dev.sluice.proto.inference.ServerReadyResponse;
+import dev.sluice.proto.inference.SystemSharedMemoryRegisterRequest;
+import dev.sluice.proto.inference.SystemSharedMemoryRegisterResponse;
+import dev.sluice.proto.inference.SystemSharedMemoryStatusRequest;
+import dev.sluice.proto.inference.SystemSharedMemoryStatusResponse;
+import dev.sluice.proto.inference.SystemSharedMemoryUnregisterRequest;
+import dev.sluice.proto.inference.SystemSharedMemoryUnregisterResponse;
+import dev.sluice.proto.inference.TraceSettingRequest;
+import dev.sluice.proto.inference.TraceSettingResponse;
 import io.grpc.Context;
 import io.grpc.ServerServiceDefinition;
 import io.grpc.ServerInterceptors;
 import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
-import java.util.function.BooleanSupplier;
 
 /// `inference.GRPCInferenceService`: the protocol's calls, one short method each.
 public final class InferenceService extends GRPCInferenceServiceImplBase {
 
   private final Inference inference;
   private final ModelQueries queries;
-  private final BooleanSupplier ready;
+  private final ServerSettings settings;
 
-  public InferenceService(Inference inference, ModelQueries queries, BooleanSupplier ready) {
+  public InferenceService(Inference inference, ModelQueries queries, ServerSettings settings) {
     this.inference = inference;
     this.queries = queries;
-    this.ready = ready;
+    this.settings = settings;
   }
 
   /// The service with what it needs around it.
@@ -67,12 +86,12 @@ public final class InferenceService extends GRPCInferenceServiceImplBase {
 
   @Override
   public void serverLive(ServerLiveRequest request, StreamObserver<ServerLiveResponse> out) {
-    answer(out, () -> ServerLiveResponse.newBuilder().setLive(true).build());
+    answer(out, queries::live);
   }
 
   @Override
   public void serverReady(ServerReadyRequest request, StreamObserver<ServerReadyResponse> out) {
-    answer(out, () -> ServerReadyResponse.newBuilder().setReady(ready.getAsBoolean()).build());
+    answer(out, queries::ready);
   }
 
   @Override
@@ -89,6 +108,90 @@ public final class InferenceService extends GRPCInferenceServiceImplBase {
   public void modelMetadata(ModelMetadataRequest request, StreamObserver<ModelMetadataResponse> out) {
     answer(out, () -> queries.metadata(request));
   }
+
+  @Override
+  public void modelConfig(ModelConfigRequest request, StreamObserver<ModelConfigResponse> out) {
+    answer(out, () -> queries.config(request));
+  }
+
+  // --- the repository ------------------------------------------------------------------------------------------------
+
+  @Override
+  public void repositoryIndex(RepositoryIndexRequest request, StreamObserver<RepositoryIndexResponse> out) {
+    answer(out, () -> queries.index(request));
+  }
+
+  // --- settings ------------------------------------------------------------------------------------------------------
+
+  @Override
+  public void traceSetting(TraceSettingRequest request, StreamObserver<TraceSettingResponse> out) {
+    answer(out, () -> settings.traceSetting(request));
+  }
+
+  @Override
+  public void logSettings(LogSettingsRequest request, StreamObserver<LogSettingsResponse> out) {
+    answer(out, () -> settings.logSettings(request));
+  }
+
+  // --- shared memory -------------------------------------------------------------------------------------------------
+
+  @Override
+  public void systemSharedMemoryStatus(
+      SystemSharedMemoryStatusRequest request, StreamObserver<SystemSharedMemoryStatusResponse> out) {
+    answer(
+        out,
+        () -> {
+          SharedMemory.requireNone("system", request.getName());
+          return SystemSharedMemoryStatusResponse.getDefaultInstance();
+        });
+  }
+
+  @Override
+  public void systemSharedMemoryRegister(
+      SystemSharedMemoryRegisterRequest request, StreamObserver<SystemSharedMemoryRegisterResponse> out) {
+    out.onError(Statuses.of(SharedMemory.refused()));
+  }
+
+  @Override
+  public void systemSharedMemoryUnregister(
+      SystemSharedMemoryUnregisterRequest request, StreamObserver<SystemSharedMemoryUnregisterResponse> out) {
+    answer(
+        out,
+        () -> {
+          SharedMemory.unregister(request.getName());
+          return SystemSharedMemoryUnregisterResponse.getDefaultInstance();
+        });
+  }
+
+  @Override
+  public void cudaSharedMemoryStatus(
+      CudaSharedMemoryStatusRequest request, StreamObserver<CudaSharedMemoryStatusResponse> out) {
+    answer(
+        out,
+        () -> {
+          SharedMemory.requireNone("cuda", request.getName());
+          return CudaSharedMemoryStatusResponse.getDefaultInstance();
+        });
+  }
+
+  @Override
+  public void cudaSharedMemoryRegister(
+      CudaSharedMemoryRegisterRequest request, StreamObserver<CudaSharedMemoryRegisterResponse> out) {
+    out.onError(Statuses.of(SharedMemory.refused()));
+  }
+
+  @Override
+  public void cudaSharedMemoryUnregister(
+      CudaSharedMemoryUnregisterRequest request, StreamObserver<CudaSharedMemoryUnregisterResponse> out) {
+    answer(
+        out,
+        () -> {
+          SharedMemory.unregister(request.getName());
+          return CudaSharedMemoryUnregisterResponse.getDefaultInstance();
+        });
+  }
+
+  // --- parts ---------------------------------------------------------------------------------------------------------
 
   private interface Query<T> {
     T answer() throws InferenceFailure;

@@ -1,46 +1,97 @@
 package dev.sluice.gateway.inference;
 
 import dev.sluice.gateway.routing.InferenceFailure;
+import dev.sluice.gateway.routing.InferenceFailure.Kind;
 import dev.sluice.gateway.routing.Route;
 import dev.sluice.gateway.routing.Routes;
+import dev.sluice.proto.inference.DataType;
+import dev.sluice.proto.inference.ModelConfig;
+import dev.sluice.proto.inference.ModelConfigRequest;
+import dev.sluice.proto.inference.ModelConfigResponse;
+import dev.sluice.proto.inference.ModelInput;
 import dev.sluice.proto.inference.ModelMetadataRequest;
 import dev.sluice.proto.inference.ModelMetadataResponse;
+import dev.sluice.proto.inference.ModelOutput;
 import dev.sluice.proto.inference.ModelReadyRequest;
 import dev.sluice.proto.inference.ModelReadyResponse;
+import dev.sluice.proto.inference.RepositoryIndexRequest;
+import dev.sluice.proto.inference.RepositoryIndexResponse;
+import dev.sluice.proto.inference.RepositoryIndexResponse.ModelIndex;
+import dev.sluice.proto.inference.ServerLiveResponse;
 import dev.sluice.proto.inference.ServerMetadataResponse;
+import dev.sluice.proto.inference.ServerReadyResponse;
+import dev.sluice.runtime.model.ModelVersion;
 import dev.sluice.runtime.model.Signature;
 import dev.sluice.runtime.repository.Model;
 import dev.sluice.runtime.repository.ModelRepository;
+import dev.sluice.runtime.repository.VersionStatus;
+import dev.sluice.runtime.tensor.Datatype;
+import dev.sluice.runtime.tensor.Shape;
 import dev.sluice.runtime.tensor.TensorSpec;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.function.Supplier;
+import java.util.stream.Collectors;
+import java.util.stream.LongStream;
 
 /// What a client may ask about the server and its models, below every wire.
 public final class ModelQueries {
 
+  /// What Triton calls the parts of the protocol that are served here.
+  private static final List<String> EXTENSIONS =
+      List.of("model_configuration", "binary_tensor_data", "parameters", "logging");
+
   private final Routes routes;
   private final ModelRepository repository;
   private final String serverVersion;
+  private final Supplier<ServerState> state;
 
-  public ModelQueries(Routes routes, ModelRepository repository, String serverVersion) {
+  public ModelQueries(
+      Routes routes, ModelRepository repository, String serverVersion, Supplier<ServerState> state) {
     this.routes = routes;
     this.repository = repository;
     this.serverVersion = serverVersion;
+    this.state = state;
+  }
+
+  // --- the server -----------------------------------------------------------------------------------------------------
+
+  public ServerLiveResponse live() throws InferenceFailure {
+    requireNotExiting();
+    return ServerLiveResponse.newBuilder().setLive(true).build();
+  }
+
+  public ServerReadyResponse ready() throws InferenceFailure {
+    requireNotExiting();
+    return ServerReadyResponse.newBuilder().setReady(state.get() == ServerState.READY).build();
+  }
+
+  private void requireNotExiting() throws InferenceFailure {
+    if (state.get() == ServerState.EXITING) {
+      throw new InferenceFailure(Kind.SHUTTING_DOWN, "Server exiting");
+    }
   }
 
   public ServerMetadataResponse server() {
     return ServerMetadataResponse.newBuilder()
         .setName("sluice")
         .setVersion(serverVersion)
-        .addExtensions("binary_tensor_data")
-        .addExtensions("parameters")
+        .addAllExtensions(EXTENSIONS)
         .build();
   }
 
+  // --- models ---------------------------------------------------------------------------------------------------------
+
   public ModelReadyResponse ready(ModelReadyRequest request) throws InferenceFailure {
+    if (state.get() == ServerState.EXITING) {
+      throw new InferenceFailure(Kind.SHUTTING_DOWN, "Server not ready");
+    }
     boolean ready = true;
     try {
       routes.find(request.getName(), request.getVersion());
     } catch (InferenceFailure failure) {
-      if (!repository.known(request.getName()) || failure.kind() == InferenceFailure.Kind.INVALID_REQUEST) {
+      if (!repository.known(request.getName()) || failure.kind() == Kind.INVALID_REQUEST) {
         throw failure;
       }
       ready = false;
@@ -73,5 +124,85 @@ public final class ModelQueries {
       tensor.addShape(dim);
     }
     return tensor.build();
+  }
+
+  public ModelConfigResponse config(ModelConfigRequest request) throws InferenceFailure {
+    ModelVersion version = routes.find(request.getName(), request.getVersion()).version();
+    ModelConfig said = version.profile().config();
+    return ModelConfigResponse.newBuilder().setConfig(said.getName().isEmpty() ? configOf(version) : said).build();
+  }
+
+  /// What a version's signature alone says.
+  private static ModelConfig configOf(ModelVersion version) {
+    Signature signature = version.signature();
+    int batchDims = signature.maxBatchSize() > 0 ? 1 : 0;
+    ModelConfig.Builder config =
+        ModelConfig.newBuilder()
+            .setName(version.model())
+            .setPlatform(Model.PLATFORM)
+            .setBackend("onnxruntime")
+            .setMaxBatchSize(signature.maxBatchSize());
+    for (TensorSpec spec : signature.inputs()) {
+      config.addInput(
+          ModelInput.newBuilder()
+              .setName(spec.name())
+              .setDataType(dataType(spec.datatype()))
+              .addAllDims(dims(spec.shape(), batchDims)));
+    }
+    for (TensorSpec spec : signature.outputs()) {
+      config.addOutput(
+          ModelOutput.newBuilder()
+              .setName(spec.name())
+              .setDataType(dataType(spec.datatype()))
+              .addAllDims(dims(spec.shape(), batchDims)));
+    }
+    return config.build();
+  }
+
+  private static List<Long> dims(Shape shape, int from) {
+    return LongStream.of(shape.toArray()).skip(from).boxed().toList();
+  }
+
+  private static DataType dataType(Datatype datatype) {
+    return datatype == Datatype.BYTES ? DataType.TYPE_STRING : DataType.valueOf("TYPE_" + datatype.name());
+  }
+
+  // --- the repository -------------------------------------------------------------------------------------------------
+
+  /// Every model of the repository, by name: a line for each version that somebody asked for, and one with the name alone
+  /// for a model of which nobody asked for anything.
+  public RepositoryIndexResponse index(RepositoryIndexRequest request) throws InferenceFailure {
+    if (!request.getRepositoryName().isEmpty()) {
+      throw InferenceFailure.unsupported("'repository_name' specification is not supported");
+    }
+    Map<String, List<VersionStatus>> statuses =
+        repository.index().stream()
+            .collect(Collectors.groupingBy(VersionStatus::model, TreeMap::new, Collectors.toList()));
+    repository.models().forEach(model -> statuses.computeIfAbsent(model.name(), _ -> List.of()));
+    RepositoryIndexResponse.Builder response = RepositoryIndexResponse.newBuilder();
+    statuses.forEach(
+        (model, versions) -> {
+          if (versions.isEmpty() && !request.getReady()) {
+            response.addModels(ModelIndex.newBuilder().setName(model));
+          }
+          for (VersionStatus version : versions) {
+            if (!request.getReady() || version.state() == VersionStatus.State.READY) {
+              response.addModels(index(version));
+            }
+          }
+        });
+    return response.build();
+  }
+
+  private static ModelIndex index(VersionStatus status) {
+    ModelIndex.Builder index =
+        ModelIndex.newBuilder()
+            .setName(status.model())
+            .setState(status.state().name())
+            .setReason(status.reason());
+    if (status.version() != 0) { // which speaks of the model as a whole
+      index.setVersion(Long.toString(status.version()));
+    }
+    return index.build();
   }
 }

@@ -95,24 +95,34 @@ final class CandidateAttempt {
       giveUp(FallbackReason.UNAVAILABLE, true);
       return;
     }
+    long runStartedNanos = System.nanoTime();
     try (CallLifetime.Registration _ = request.lifetime().onOver(control::terminate)) {
       List<Tensor> outputs = candidate.run(request.inputs(), request.outputs(), control);
+      VersionRun.recordAnswer(candidate, request, startedNanos, runStartedNanos);
       if (AnswerCheck.fits(outputs, request.outputs(), route.version().signature())) {
         succeed(outputs);
       } else {
         giveUp(FallbackReason.MALFORMED, true);
       }
     } catch (ModelExecutionException e) {
+      recordFailure(candidate, VersionRun.failure(e, request));
       switch (e.kind()) {
         // An input that is wrong is so for the baseline too, which then says so.
         case FAILED, INVALID_INPUT -> giveUp(FallbackReason.FAILED, true);
         case TERMINATED -> abandon(request.lifetime().over());
       }
     } catch (RuntimeException | Error e) {
+      recordFailure(candidate, VersionRun.unexpected(candidate, e));
       giveUp(FallbackReason.FAILED, true);
     } finally {
       candidate.release();
     }
+  }
+
+  private void recordFailure(ModelVersion candidate, InferenceFailure failure) {
+    candidate
+        .statistics()
+        .failed(VersionRun.reason(failure.kind()), System.nanoTime() - request.startedNanos());
   }
 
   private void succeed(List<Tensor> outputs) {

@@ -12,6 +12,16 @@ public final class InferenceFailure extends Exception {
     MODEL_NOT_READY,
     /// The request itself is wrong; the same request will always be.
     INVALID_REQUEST,
+    /// Part of the protocol, but not offered here.
+    UNSUPPORTED,
+    /// Memory that this server shares with nobody.
+    UNKNOWN_SHARED_MEMORY,
+    /// Models are loaded and unloaded by the server alone, as it was started.
+    LOAD_NOT_ALLOWED,
+    /// The model that was to be loaded is not in the repository, or what was to be unloaded stays.
+    LOAD_FAILED,
+    /// What is in the repository cannot be loaded as it is configured.
+    LOAD_INVALID,
     /// The model could not compute this input.
     EXECUTION_FAILED,
     /// The queue is full.
@@ -24,18 +34,38 @@ public final class InferenceFailure extends Exception {
   }
 
   private final Kind kind;
+  private final String field;
 
   public InferenceFailure(Kind kind, String message) {
+    this(kind, "", message);
+  }
+
+  private InferenceFailure(Kind kind, String field, String message) {
     super(message, null, false, false);
     this.kind = kind;
+    this.field = field;
   }
 
   public static InferenceFailure invalid(String message) {
-    return new InferenceFailure(Kind.INVALID_REQUEST, message);
+    return invalid("", message);
+  }
+
+  /// @param field the part of the request that is wrong, such as `inputs[0].shape`
+  public static InferenceFailure invalid(String field, String message) {
+    return new InferenceFailure(Kind.INVALID_REQUEST, field, message);
+  }
+
+  public static InferenceFailure unsupported(String message) {
+    return new InferenceFailure(Kind.UNSUPPORTED, message);
   }
 
   public Kind kind() {
     return kind;
+  }
+
+  /// The part of the request that is wrong; empty where no single part is.
+  public String field() {
+    return field;
   }
 
   public String sentence() {

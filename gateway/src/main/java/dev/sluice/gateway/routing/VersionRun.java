@@ -4,6 +4,7 @@ import dev.sluice.gateway.routing.InferenceFailure.Kind;
 import dev.sluice.runtime.model.ModelExecutionException;
 import dev.sluice.runtime.model.ModelVersion;
 import dev.sluice.runtime.model.RunControl;
+import dev.sluice.runtime.model.VersionStatistics.FailureReason;
 import dev.sluice.runtime.tensor.Tensor;
 import java.util.List;
 import java.util.concurrent.RejectedExecutionException;
@@ -37,15 +38,15 @@ final class VersionRun {
     if (inlineAllowed && Lanes.runsInline(version) && run.computeInline(lanes)) {
       return;
     }
+    version.statistics().waits();
     try {
       lanes.execute(run::computeUnlessOver);
     } catch (RejectedExecutionException e) {
-      version.release();
-      completion.failed(
+      version.statistics().endedWaiting();
+      run.fail(
           new InferenceFailure(
               Kind.OVERLOADED,
-              "Exceeds maximum queue size: %d requests wait for a thread already".formatted(Lanes.WAITING_MAX)),
-          0);
+              "Exceeds maximum queue size: %d requests wait for a thread already".formatted(Lanes.WAITING_MAX)));
     }
   }
 
@@ -65,9 +66,9 @@ final class VersionRun {
 
   /// On a pool thread. The caller may have gone while the request waited; if it goes now, the model is told to stop.
   private void computeUnlessOver() {
+    version.statistics().endedWaiting();
     if (request.lifetime().isOver()) {
-      version.release();
-      completion.failed(request.lifetime().over(), elapsed());
+      fail(request.lifetime().over());
       return;
     }
     RunControl control = RunControl.create();
@@ -77,6 +78,7 @@ final class VersionRun {
   }
 
   private boolean compute(RunControl control, boolean startsOver) {
+    long runStartedNanos = System.nanoTime();
     List<Tensor> outputs;
     try {
       outputs = version.run(request.inputs(), request.outputs(), control);
@@ -84,17 +86,54 @@ final class VersionRun {
       if (startsOver && e.kind() == ModelExecutionException.Kind.TERMINATED) {
         return false;
       }
-      version.release();
-      completion.failed(failure(e, request), elapsed());
+      fail(failure(e, request));
       return true;
     } catch (RuntimeException | Error e) {
-      version.release();
-      completion.failed(unexpected(version, e), elapsed());
+      fail(unexpected(version, e));
       return true;
     }
+    recordAnswer(version, request, startedNanos, runStartedNanos);
     version.release();
     completion.succeeded(outputs, elapsed());
     return true;
+  }
+
+  private void fail(InferenceFailure failure) {
+    version.statistics().failed(reason(failure.kind()), System.nanoTime() - request.startedNanos());
+    version.release();
+    completion.failed(failure, elapsed());
+  }
+
+  /// For a request that had a run of its own.
+  static void recordAnswer(
+      ModelVersion version, InferenceRequest request, long handedOverNanos, long runStartedNanos) {
+    long now = System.nanoTime();
+    long rows = version.rows(request.inputs());
+    long inferNanos = now - runStartedNanos;
+    version.statistics().executed(rows, 0, inferNanos, 0);
+    version
+        .statistics()
+        .succeeded(rows, now - request.startedNanos(), runStartedNanos - handedOverNanos, 0, inferNanos, 0);
+  }
+
+  /// A deadline ends a call as its caller's going does: the one is told from the other by the clock only.
+  static FailureReason reason(Kind kind) {
+    return switch (kind) {
+      case OVERLOADED -> FailureReason.REJECTED;
+      case CANCELLED, DEADLINE_EXCEEDED -> FailureReason.CANCELED;
+      case EXECUTION_FAILED -> FailureReason.BACKEND;
+      case UNKNOWN_MODEL,
+          UNKNOWN_VERSION,
+          MODEL_NOT_READY,
+          INVALID_REQUEST,
+          UNSUPPORTED,
+          UNKNOWN_SHARED_MEMORY,
+          LOAD_NOT_ALLOWED,
+          LOAD_FAILED,
+          LOAD_INVALID,
+          SHUTTING_DOWN ->
+          FailureReason.OTHER;
+    };
   }
 
   static InferenceFailure failure(ModelExecutionException e, InferenceRequest request) {

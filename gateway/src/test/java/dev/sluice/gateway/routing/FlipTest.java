@@ -196,6 +196,8 @@ class FlipTest {
                 "",
                 List.of(Tensors.floats("x", Shape.of(1, 1), x)),
                 List.of("y"),
+                0,
+                0,
                 _ -> null,
                 new Unhurried(),
                 started),

@@ -19,6 +19,7 @@ public final class ModelVersion {
   private final long version;
   private final Session session;
   private final ModelProfile profile;
+  private final VersionStatistics statistics = new VersionStatistics();
   private final AtomicLong leases = new AtomicLong();
   private final AtomicLong typicalRunNanos = new AtomicLong();
   private final CompletableFuture<Void> closed = new CompletableFuture<>();
@@ -51,6 +52,15 @@ public final class ModelVersion {
 
   public ModelProfile profile() {
     return profile;
+  }
+
+  public VersionStatistics statistics() {
+    return statistics;
+  }
+
+  /// The rows of a request, at least 1: what its inputs have in dimension 0, or 1 when the model has no batch.
+  public long rows(List<Tensor> inputs) {
+    return signature().maxBatchSize() == 0 || inputs.isEmpty() ? 1 : Math.max(1, inputs.getFirst().shape().dim(0));
   }
 
   /// Takes a lease; false when the version is retired. Every `true` is followed by one [#release].
@@ -89,7 +99,8 @@ public final class ModelVersion {
     }
   }
 
-  /// Runs the model. Only under a lease, with what [Session#run] asks for.
+  /// Runs the model. Only under a lease, with what [Session#run] asks for. Whoever runs for a request keeps its
+  /// [#statistics].
   public List<Tensor> run(List<Tensor> inputs, List<String> outputs, RunControl control)
       throws ModelExecutionException {
     long start = System.nanoTime();

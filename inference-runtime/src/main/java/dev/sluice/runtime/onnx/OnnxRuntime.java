@@ -34,7 +34,6 @@ import org.jspecify.annotations.Nullable;
 ///
 /// Each file is checked by [OnnxFile] before native code sees it. Custom operator libraries are never loaded.
 public final class OnnxRuntime implements ModelRuntime {
-  private static final String MODEL_FILE = "model.onnx";
   // ONNX Runtime 1.29's binding ends the JVM with a segmentation fault above 3972 to 3981 bytes of command line.
   private static final int COMMAND_LINE_BYTES_MAX = 3900;
   private static final Path COMMAND_LINE = Path.of("/proc/self/cmdline");
@@ -59,12 +58,12 @@ public final class OnnxRuntime implements ModelRuntime {
 
   @Override
   public Session load(Path versionFolder, ModelSettings settings) throws ModelLoadException {
-    String label = label(versionFolder);
-    Path file = locate(versionFolder, label);
+    String label = label(versionFolder, settings.modelFilename());
+    Path file = locate(versionFolder, settings.modelFilename(), label);
     List<OnnxFile.Output> declaredOutputs = OnnxFile.check(file, label);
     OrtSession session = createSession(file, label, settings);
     try {
-      Signature signature = signature(session, declaredOutputs, settings.maxBatchSize(), label);
+      Signature signature = signature(session, declaredOutputs, label);
       return OnnxSession.create(environment, session, signature, buffers);
     } catch (OrtException e) {
       close(session, e);
@@ -79,7 +78,7 @@ public final class OnnxRuntime implements ModelRuntime {
     try (OrtSession.SessionOptions options = new OrtSession.SessionOptions()) {
       options.setExecutionMode(OrtSession.SessionOptions.ExecutionMode.SEQUENTIAL);
       options.setInterOpNumThreads(1);
-      options.setIntraOpNumThreads(settings.intraOpThreads());
+      options.setIntraOpNumThreads(settings.execution().threads().intraOp().orElse(1));
       // Spinning threads are fast alone and slow together: a gateway has more calls than cores.
       options.addConfigEntry("session.intra_op.allow_spinning", "0");
       options.addConfigEntry("session.inter_op.allow_spinning", "0");
@@ -91,7 +90,7 @@ public final class OnnxRuntime implements ModelRuntime {
 
   // Inputs that an old model also lists as initialisers are defaults; ONNX Runtime leaves them out of its inputs.
   private static Signature signature(
-      OrtSession session, List<OnnxFile.Output> declaredOutputs, int maxBatchSize, String label)
+      OrtSession session, List<OnnxFile.Output> declaredOutputs, String label)
       throws ModelLoadException, OrtException {
     List<TensorSpec> inputs = new ArrayList<>();
     for (NodeInfo input : session.getInputInfo().values()) {
@@ -118,7 +117,7 @@ public final class OnnxRuntime implements ModelRuntime {
           "%s: the protocol carries tensors only, and it knows none of the outputs %s"
               .formatted(label, unsupportedOutputs));
     }
-    return new Signature(inputs, outputs, unsupportedOutputs, maxBatchSize);
+    return new Signature(inputs, outputs, unsupportedOutputs, 0);
   }
 
   private static Map<String, Optional<TensorSpec>> outputs(OrtSession session, List<OnnxFile.Output> declared)
@@ -150,18 +149,19 @@ public final class OnnxRuntime implements ModelRuntime {
   }
 
   /// `<model>/<version>/model.onnx`: what messages call the file, wherever the repository lies.
-  private static String label(Path versionFolder) {
+  private static String label(Path versionFolder, String name) {
     int parts = versionFolder.getNameCount();
-    return versionFolder.subpath(Math.max(0, parts - 2), parts).resolve(MODEL_FILE).toString();
+    return versionFolder.subpath(Math.max(0, parts - 2), parts).resolve(name).toString();
   }
 
   // The file is opened by its real path: what was checked and what is loaded must not be told apart by a link.
-  private static Path locate(Path versionFolder, String label) throws ModelLoadException {
+  private static Path locate(Path versionFolder, String name, String label) throws ModelLoadException {
     try {
       Path folder = versionFolder.toRealPath();
-      Path file = folder.resolve(MODEL_FILE);
+      Path file = folder.resolve(name);
       if (Files.isDirectory(file)) {
-        file = file.resolve(MODEL_FILE);
+        // A folder of that name holds the model and its external data, under the usual name as in Triton.
+        file = file.resolve(ModelSettings.MODEL_FILENAME);
       }
       Path real = file.toRealPath();
       if (!real.startsWith(folder)) {

@@ -41,6 +41,7 @@ public final class ModelRepository implements AutoCloseable {
   private static final long WHOLE_MODEL = 0;
 
   private final Path root;
+  private final ConfigOptions configOptions;
   private final VersionLoader loader;
   private final ReentrantLock changes = new ReentrantLock();
   private final List<Runnable> listeners = new CopyOnWriteArrayList<>();
@@ -75,20 +76,27 @@ public final class ModelRepository implements AutoCloseable {
     }
   }
 
-  private ModelRepository(Path root, ModelRuntime runtime) {
+  private ModelRepository(Path root, ModelRuntime runtime, ConfigOptions configOptions) {
     this.root = root;
+    this.configOptions = configOptions;
     this.loader = new VersionLoader(runtime);
   }
 
-  /// Opens the directory and notes which models it has; nothing is loaded yet.
+  /// As below, with configurations read as Triton reads them.
   public static ModelRepository open(Path root, ModelRuntime runtime) throws IOException {
+    return open(root, runtime, ConfigOptions.defaults());
+  }
+
+  /// Opens the directory and notes which models it has; nothing is loaded yet.
+  public static ModelRepository open(Path root, ModelRuntime runtime, ConfigOptions configOptions)
+      throws IOException {
     if (Files.notExists(root)) {
       throw new NotDirectoryException("model repository '%s' does not exist".formatted(root));
     }
     if (!Files.isDirectory(root)) {
       throw new NotDirectoryException("model repository '%s' is not a directory".formatted(root));
     }
-    ModelRepository repository = new ModelRepository(root.toRealPath(), runtime);
+    ModelRepository repository = new ModelRepository(root.toRealPath(), runtime, configOptions);
     repository.noteModels();
     return repository;
   }
@@ -115,7 +123,7 @@ public final class ModelRepository implements AutoCloseable {
         throw new ModelLoadException("the model repository is closed");
       }
       requireOnDisk(model, version);
-      return load(model, version, ModelConfiguration.read(modelFolder(model), model));
+      return load(model, version, ModelConfiguration.read(modelFolder(model), model, configOptions));
     } finally {
       changes.unlock();
     }
@@ -233,7 +241,7 @@ public final class ModelRepository implements AutoCloseable {
   private void loadByPolicy(String model) {
     long[] onDisk = versionsOnDisk(model);
     try {
-      ModelConfiguration configuration = ModelConfiguration.read(modelFolder(model), model);
+      ModelConfiguration configuration = ModelConfiguration.read(modelFolder(model), model, configOptions);
       long[] wanted = configuration.wanted(onDisk);
       if (wanted.length == 0) {
         throw new ModelLoadException(

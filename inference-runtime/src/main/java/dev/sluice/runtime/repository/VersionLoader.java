@@ -25,7 +25,15 @@ final class VersionLoader {
     try {
       Session session = runtime.load(folder, configuration.settings());
       try {
-        configuration.requireMatch(session.signature());
+        ResolvedModel resolved = Completion.of(configuration, session.signature());
+        session = resolved.seenByCallers(session);
+        ModelProfile profile =
+            new ModelProfile(
+                resolved.config(),
+                resolved.scheduling(),
+                resolved.config().getResponseCache().getEnable(),
+                Labels.read(configuration),
+                resolved.config().getMetricTagsMap());
         long runNanos = WarmUp.run(session, "model '%s' version %d".formatted(model, version));
         log.info(
             "model '{}' version {} is ready after {} ms; a run takes {} us",
@@ -33,7 +41,7 @@ final class VersionLoader {
             version,
             (System.nanoTime() - start) / 1_000_000,
             runNanos / 1_000);
-        return new ModelVersion(model, version, session, ModelProfile.defaults(), runNanos);
+        return new ModelVersion(model, version, session, profile, runNanos);
       } catch (ModelLoadException | RuntimeException e) {
         session.close();
         throw e;

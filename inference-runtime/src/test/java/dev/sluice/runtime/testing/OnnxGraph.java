@@ -24,6 +24,12 @@ public final class OnnxGraph {
     return this;
   }
 
+  /// A tensor input that takes every rank.
+  public OnnxGraph inputOfAnyShape(String name, Datatype datatype) {
+    graph.message(11, anyShape(name, datatype));
+    return this;
+  }
+
   /// A tensor output; -1 is a free dimension.
   public OnnxGraph output(String name, Datatype datatype, long... dims) {
     return output(name, elementType(datatype), dims);
@@ -32,6 +38,12 @@ public final class OnnxGraph {
   /// A tensor output of any of ONNX's element types, by its number.
   public OnnxGraph output(String name, int elementType, long... dims) {
     graph.message(12, tensorValue(name, elementType, dims));
+    return this;
+  }
+
+  /// A tensor output whose rank the file leaves open.
+  public OnnxGraph outputOfAnyShape(String name, Datatype datatype) {
+    graph.message(12, anyShape(name, datatype));
     return this;
   }
 
@@ -183,6 +195,11 @@ public final class OnnxGraph {
 
   private static ProtoMessage tensorValue(String name, int elementType, long... dims) {
     return new ProtoMessage().text(1, name).message(2, tensorType(elementType, dims));
+  }
+
+  private static ProtoMessage anyShape(String name, Datatype datatype) {
+    ProtoMessage tensor = new ProtoMessage().number(1, elementType(datatype));
+    return new ProtoMessage().text(1, name).message(2, new ProtoMessage().message(1, tensor));
   }
 
   private static ProtoMessage tensorType(int elementType, long... dims) {

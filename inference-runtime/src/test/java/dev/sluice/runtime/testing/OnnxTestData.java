@@ -55,7 +55,7 @@ public final class OnnxTestData {
     }
   }
 
-  /// Reads one tensor.
+  /// Reads one tensor; some files leave its name empty.
   public static Tensor read(Path file) {
     try {
       return tensor(UnknownFieldSet.parseFrom(Files.readAllBytes(file)));
@@ -73,7 +73,8 @@ public final class OnnxTestData {
   }
 
   private static Tensor tensor(UnknownFieldSet proto) throws IOException {
-    String name = proto.getField(8).getLengthDelimitedList().getLast().toStringUtf8();
+    List<ByteString> names = proto.getField(8).getLengthDelimitedList();
+    String name = names.isEmpty() ? "" : names.getLast().toStringUtf8();
     Shape shape = Shape.of(varints(proto.getField(1)).stream().mapToLong(Long::longValue).toArray());
     long number = varints(proto.getField(2)).getLast();
     Datatype datatype = datatype((int) number);
