@@ -14,9 +14,25 @@ final class RequestBody implements Runnable {
 
   private static final long RATE_GRACE_NANOS = 10_000_000_000L;
 
-  /// @param array at least as long as the body
-  record Bytes(byte[] array, int length) {
+  /// A body: the beginning of an array. Not changed any more by anybody.
+  static final class Bytes {
     static final Bytes NONE = new Bytes(new byte[0], 0);
+
+    private final byte[] array;
+    private final int length;
+
+    Bytes(byte[] array, int length) {
+      this.array = array;
+      this.length = length;
+    }
+
+    byte[] array() {
+      return array;
+    }
+
+    int length() {
+      return length;
+    }
   }
 
   /// Where the reading ends: exactly one of the three is called, exactly once.
