@@ -9,6 +9,7 @@ import dev.sluice.proto.inference.ModelInferRequest.InferInputTensor;
 import dev.sluice.proto.inference.ModelInferRequest.InferRequestedOutputTensor;
 import dev.sluice.runtime.tensor.Datatype;
 import dev.sluice.runtime.tensor.Shape;
+import java.nio.ByteBuffer;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.Set;
@@ -261,9 +262,10 @@ final class InferRequestReader {
                     model,
                     jsonLength == bodyLength ? " (is the header Inference-Header-Content-Length missing?)" : ""));
       }
-      ByteString contents = UnsafeByteOperations.unsafeWrap(body, binaryPosition, (int) binarySize);
+      // Sliced: whoever reads the tensor counts from its own first byte.
+      ByteBuffer slice = ByteBuffer.wrap(body, binaryPosition, (int) binarySize).slice();
       binaryPosition += (int) binarySize;
-      return contents;
+      return UnsafeByteOperations.unsafeWrap(slice);
     }
 
     private void checkOneSource() throws InferenceFailure {

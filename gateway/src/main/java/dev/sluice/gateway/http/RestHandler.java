@@ -130,11 +130,10 @@ final class RestHandler extends Handler.Abstract {
     }
     HttpLifetime lifetime = new HttpLifetime();
     HttpReply reply = new HttpReply(exchange, call);
-    Request.addCompletionListener(exchange.request(), _ -> reply.ended = true);
     exchange.request().addIdleTimeoutListener(_ -> false); // a model may take its time
     inference.infer(
         call.request(), new HttpCaller(exchange.request().getHeaders(), call.request()), lifetime, reply);
-    if (!reply.ended) {
+    if (!reply.answering) {
       exchange.watch(lifetime::end);
     }
   }
@@ -183,7 +182,7 @@ final class RestHandler extends Handler.Abstract {
   private final class HttpReply implements Inference.Reply {
     private final Exchange exchange;
     private final InferCall call;
-    private volatile boolean ended;
+    private volatile boolean answering;
 
     HttpReply(Exchange exchange, InferCall call) {
       this.exchange = exchange;
@@ -192,6 +191,7 @@ final class RestHandler extends Handler.Abstract {
 
     @Override
     public void send(ModelInferResponse response) {
+      answering = true;
       Compression compression =
           Compression.preferred(exchange.request().getHeaders().get(HttpHeader.ACCEPT_ENCODING));
       if (isQuick(response, compression)) {
@@ -236,6 +236,7 @@ final class RestHandler extends Handler.Abstract {
 
     @Override
     public void fail(InferenceFailure failure) {
+      answering = true;
       exchange.refuse(failure);
     }
   }

@@ -86,6 +86,15 @@ final class WatchedEndPoint extends SocketChannelEndPoint {
     }
   }
 
+  /// Whether the connection itself waits for bytes: a connection that found a watch here would take it for a pending read of
+  /// its own and give up.
+  @Override
+  public boolean isFillInterested() {
+    synchronized (lock) {
+      return watch == null && super.isFillInterested();
+    }
+  }
+
   /// The selector sees the socket only. On another thread, as a selector would: the callback may read and wait again.
   private void tellOfBytesAhead() {
     if (ahead.hasRemaining()) {
