@@ -1,6 +1,7 @@
 package dev.sluice.gateway;
 
 import dev.sluice.gateway.config.GatewayConfig;
+import dev.sluice.gateway.config.GrpcOptions;
 import dev.sluice.gateway.control.Assembly;
 import dev.sluice.gateway.control.ControlFailure;
 import dev.sluice.gateway.control.Defaults;
@@ -13,10 +14,12 @@ import dev.sluice.gateway.inference.Inference;
 import dev.sluice.gateway.inference.InferenceService;
 import dev.sluice.gateway.inference.ModelQueries;
 import dev.sluice.gateway.inference.OpenStreams;
+import dev.sluice.gateway.inference.RepositoryRequests;
 import dev.sluice.gateway.inference.ServerSettings;
 import dev.sluice.gateway.inference.ServerState;
 import dev.sluice.gateway.metrics.GatewayMetrics;
 import dev.sluice.gateway.metrics.MetricsServer;
+import dev.sluice.gateway.rpc.ResponseCompression;
 import dev.sluice.gateway.routing.InferenceRouter;
 import dev.sluice.gateway.routing.Lanes;
 import dev.sluice.gateway.routing.Routes;
@@ -32,8 +35,11 @@ import dev.sluice.proto.inference.GRPCInferenceServiceGrpc;
 import dev.sluice.runtime.model.ModelRuntime;
 import dev.sluice.runtime.onnx.OnnxRuntime;
 import dev.sluice.runtime.repository.ModelRepository;
+import dev.sluice.runtime.repository.RepositoryOptions;
 import dev.sluice.runtime.repository.VersionStatus;
 import io.grpc.Server;
+import io.grpc.ServerInterceptors;
+import io.grpc.ServerServiceDefinition;
 import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
 import io.grpc.netty.shaded.io.grpc.netty.NettyServerBuilder;
 import io.grpc.protobuf.services.HealthStatusManager;
@@ -47,9 +53,13 @@ import java.nio.file.Path;
 import java.time.Clock;
 import java.util.ArrayDeque;
 import java.util.Deque;
+import java.util.concurrent.ArrayBlockingQueue;
+import java.util.concurrent.Executor;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
+import java.util.zip.Deflater;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -61,6 +71,9 @@ public final class Gateway implements AutoCloseable {
 
   /// Behind TLS or not, a caller's metadata is small; what is larger is refused before it is read.
   private static final int METADATA_BYTES_MAX = 16 << 10;
+
+  private static final int REPOSITORY_THREADS = 4;
+  private static final int REPOSITORY_REQUESTS_MAX = 64;
 
   private static final int RESETS_MAX = 200;
   private static final int RESETS_WINDOW_SECONDS = 30;
@@ -93,8 +106,8 @@ public final class Gateway implements AutoCloseable {
     this.config = config;
     try {
       this.metrics = opened(new GatewayMetrics());
-      this.repository = opened(openRepository(config.modelRepository(), runtime));
-      Lanes lanes = opened(new Lanes(Runtime.getRuntime().availableProcessors()));
+      this.repository = opened(openRepository(config, runtime));
+      Lanes lanes = opened(new Lanes());
       this.routes = new Routes(repository, metrics);
       metrics.bind(lanes::waiting, () -> versionsReady(repository));
       repository.loadAll();
@@ -134,11 +147,14 @@ public final class Gateway implements AutoCloseable {
       this.controller = opening;
       metrics.storeReadable(controller != null);
 
-      Inference inference = new Inference(routes, new InferenceRouter(routes, lanes), metrics, () -> state);
+      Inference inference =
+          new Inference(routes, new InferenceRouter(routes, lanes), metrics, () -> state, config.grpc().mirrorsTyped());
       ModelQueries queries = new ModelQueries(routes, repository, version(), () -> state);
+      RepositoryRequests requests = new RepositoryRequests(repository, () -> state);
       ServerSettings settings = new ServerSettings(routes);
-      this.inferenceServer = opened(inferenceServer(inference, queries, settings));
-      this.restServer = opened(restServer(inference, queries, settings));
+      ThreadPoolExecutor slow = opened(repositoryThreads());
+      this.inferenceServer = opened(inferenceServer(inference, queries, requests, settings, slow));
+      this.restServer = opened(restServer(inference, queries, requests, settings, slow));
       this.controlServer = opened(controlServer(whyNoControl));
       this.metricsServer = opened(metricsServer());
     } catch (StoreException e) {
@@ -158,9 +174,11 @@ public final class Gateway implements AutoCloseable {
 
   // --- parts ----------------------------------------------------------------------------------------------------------
 
-  private static ModelRepository openRepository(Path root, ModelRuntime runtime) throws StartFailure {
+  private static ModelRepository openRepository(GatewayConfig config, ModelRuntime runtime) throws StartFailure {
+    Path root = config.modelRepository();
     try {
-      return ModelRepository.open(root, runtime);
+      return ModelRepository.open(
+          root, runtime, RepositoryOptions.defaults().withConfiguration(config.configOptions()));
     } catch (IOException e) {
       throw new StartFailure("model-repository: '%s' is not a directory that can be read".formatted(root));
     }
@@ -181,37 +199,77 @@ public final class Gateway implements AutoCloseable {
   }
 
   private static long versionsReady(ModelRepository repository) {
-    return repository.index().stream().filter(status -> status.state() == VersionStatus.State.READY).count();
+    return repository.statuses().stream().filter(status -> status.state() == VersionStatus.State.READY).count();
   }
 
   /// On the event loops themselves: a hop to an executor would cost more than a small model does.
-  private Server inferenceServer(Inference inference, ModelQueries queries, ServerSettings settings)
+  private Server inferenceServer(
+      Inference inference, ModelQueries queries, RepositoryRequests requests, ServerSettings settings, Executor slow)
       throws StartFailure {
-    InferenceService service = new InferenceService(inference, queries, settings);
-    return listen(
-        "grpc-port",
+    InferenceService service = new InferenceService(inference, queries, requests, settings, openStreams, slow);
+    GrpcOptions options = config.grpc();
+    NettyServerBuilder builder =
         NettyServerBuilder.forAddress(address(config.host(), config.grpcPort()))
             .directExecutor()
             .maxInboundMessageSize(config.messageBytesMax())
             .maxInboundMetadataSize(METADATA_BYTES_MAX)
             .maxRstFramesPerWindow(RESETS_MAX, RESETS_WINDOW_SECONDS)
+            .keepAliveTime(options.keepAliveTime().toMillis(), TimeUnit.MILLISECONDS)
+            .keepAliveTimeout(options.keepAliveTimeout().toMillis(), TimeUnit.MILLISECONDS)
             .permitKeepAliveTime(10, TimeUnit.SECONDS)
             .permitKeepAliveWithoutCalls(true)
             .intercept(openStreams)
-            .addService(service.definition())
             .addService(health.getHealthService())
             .addService(ProtoReflectionServiceV1.newInstance())
-            .addService(reflectionV1Alpha())
-            .build(),
-        config.host(),
-        config.grpcPort());
+            .addService(reflectionV1Alpha());
+    if (options.connectionAgeMax().isPositive()) {
+      builder.maxConnectionAge(options.connectionAgeMax().toMillis(), TimeUnit.MILLISECONDS);
+      if (options.connectionAgeGrace().isPositive()) {
+        builder.maxConnectionAgeGrace(options.connectionAgeGrace().toMillis(), TimeUnit.MILLISECONDS);
+      }
+    }
+    ServerServiceDefinition definition = service.definition();
+    int deflateLevel =
+        switch (options.compression()) {
+          case NONE -> 0;
+          case LOW -> Deflater.BEST_SPEED;
+          case MEDIUM -> 6;
+          case HIGH -> Deflater.BEST_COMPRESSION;
+        };
+    if (deflateLevel > 0) {
+      ResponseCompression compression = new ResponseCompression(deflateLevel);
+      builder.compressorRegistry(compression.registry());
+      definition = ServerInterceptors.intercept(definition, compression);
+    }
+    return listen("grpc-port", builder.addService(definition).build(), config.host(), config.grpcPort());
   }
 
-  private RestServer restServer(Inference inference, ModelQueries queries, ServerSettings settings)
+  /// For clients that load, unload and list models; what does not fit is refused.
+  private static ThreadPoolExecutor repositoryThreads() {
+    ThreadPoolExecutor threads =
+        new ThreadPoolExecutor(
+            REPOSITORY_THREADS,
+            REPOSITORY_THREADS,
+            10,
+            TimeUnit.SECONDS,
+            new ArrayBlockingQueue<>(REPOSITORY_REQUESTS_MAX),
+            task -> Thread.ofPlatform().daemon().name("sluice-repository").unstarted(task));
+    threads.allowCoreThreadTimeOut(true);
+    return threads;
+  }
+
+  private RestServer restServer(
+      Inference inference, ModelQueries queries, RepositoryRequests requests, ServerSettings settings, Executor slow)
       throws StartFailure {
     try {
       return RestServer.start(
-          address(config.host(), config.httpPort()), config.messageBytesMax(), inference, queries, settings);
+          address(config.host(), config.httpPort()),
+          config.messageBytesMax(),
+          inference,
+          queries,
+          requests,
+          settings,
+          slow);
     } catch (IOException e) {
       throw inUse("http-port", config.host(), config.httpPort(), e);
     }

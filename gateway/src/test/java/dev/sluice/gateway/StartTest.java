@@ -12,6 +12,7 @@ import io.grpc.StatusRuntimeException;
 import dev.sluice.gateway.cli.ServeCommand;
 import dev.sluice.gateway.cli.SluiceCommand;
 import dev.sluice.gateway.config.GatewayConfig;
+import dev.sluice.gateway.config.GrpcOptions;
 import dev.sluice.gateway.testing.Refusal;
 import dev.sluice.gateway.testing.RunningGateway;
 import dev.sluice.proto.control.v1.AbortRolloutRequest;
@@ -19,6 +20,7 @@ import dev.sluice.proto.control.v1.ListEventsRequest;
 import dev.sluice.proto.control.v1.ListModelsRequest;
 import dev.sluice.proto.control.v1.ListRolloutsRequest;
 import dev.sluice.proto.control.v1.WatchRolloutRequest;
+import dev.sluice.runtime.repository.ConfigOptions;
 import dev.sluice.runtime.tensor.Shape;
 import dev.sluice.runtime.testing.OnnxModels;
 import io.grpc.Status.Code;
@@ -241,6 +243,9 @@ class StartTest {
       --metrics-port -1         | sluice: metrics-port: -1 is not between 0 and 65535
       --max-message-bytes 10    | sluice: max-message-bytes: 10 is below 1024
       --exit-timeout-secs -5    | sluice: drain: PT-5S is negative
+      --default-max-batch-size -1 | sluice: default-max-batch-size: -1; expected at least 0
+      --model-config-name a/b   | sluice: model-config-name: 'a/b'; expected the name of a file in the models' folders 'configs', without '.pbtxt'
+      --backend-config tensorrt,a=1 | sluice: backend-config: 'tensorrt,a=1'; expected 'onnxruntime,default-max-batch-size=N'
       --grpc-port http          | sluice: Invalid value for option '--grpc-port': 'http' is not an int; see 'sluice serve --help'
       --model-control-mode poll | sluice: Unknown options: '--model-control-mode', 'poll'; see 'sluice serve --help'
       """)
@@ -274,7 +279,7 @@ class StartTest {
   private static GatewayConfig config(Path models, Path data, String host, int grpc, int metrics, int control) {
     return new GatewayConfig(
         models, data, host, "127.0.0.1", grpc, 0, metrics, control, GatewayConfig.MESSAGE_BYTES_MAX,
-        Duration.ofSeconds(5));
+        Duration.ofSeconds(5), ConfigOptions.defaults(), GrpcOptions.defaults());
   }
 
   private static String failure(GatewayConfig config) {

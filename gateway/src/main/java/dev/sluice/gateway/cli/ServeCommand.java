@@ -3,11 +3,17 @@ package dev.sluice.gateway.cli;
 import dev.sluice.gateway.Gateway;
 import dev.sluice.gateway.StartFailure;
 import dev.sluice.gateway.config.GatewayConfig;
+import dev.sluice.runtime.repository.ConfigOptions;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.List;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
@@ -23,6 +29,9 @@ import picocli.CommandLine.Spec;
     })
 public final class ServeCommand implements Callable<Integer> {
 
+  private static final Pattern DEFAULT_MAX_BATCH_SIZE =
+      Pattern.compile("onnxruntime,default-max-batch-size=(?<rows>[0-9]{1,9})");
+
   @Spec
   @SuppressWarnings("NullAway.Init") // set by picocli
   private CommandSpec spec;
@@ -33,6 +42,38 @@ public final class ServeCommand implements Callable<Integer> {
       paramLabel = "DIR",
       description = "The models, laid out as Triton's: DIR/<model>/<version>/model.onnx.")
   private Path modelRepository = Path.of("models");
+
+  @Option(
+      names = "--model-config-name",
+      paramLabel = "NAME",
+      description = "In models that have it, configs/NAME.pbtxt takes the place of config.pbtxt.")
+  private @Nullable String modelConfigName;
+
+  @Option(
+      names = "--disable-auto-complete-config",
+      description = "Refuse models whose config.pbtxt leaves something out, instead of completing it from the model.")
+  private boolean autoCompleteDisabled;
+
+  @Option(
+      names = "--default-max-batch-size",
+      defaultValue = "" + ConfigOptions.DEFAULT_MAX_BATCH_SIZE,
+      paramLabel = "N",
+      description = {
+        "The largest batch that is formed of requests to a model about which nothing is said",
+        "and whose rows prove independent (default: ${DEFAULT-VALUE}; 0: none is formed)."
+      })
+  private int defaultMaxBatchSize;
+
+  @Option(
+      names = "--backend-config",
+      paramLabel = "onnxruntime,KEY=VALUE",
+      description = "As Triton spells --default-max-batch-size: onnxruntime,default-max-batch-size=N.")
+  private List<String> backendConfig = List.of();
+
+  @Option(
+      names = "--ignore-unknown-config-fields",
+      description = "Ignore what Triton's model configuration does not have, with a warning, instead of refusing it.")
+  private boolean unknownConfigFieldsIgnored;
 
   @Option(
       names = "--data-dir",
@@ -89,6 +130,9 @@ public final class ServeCommand implements Callable<Integer> {
       description = "How long calls in flight may take to finish at the end (default: ${DEFAULT-VALUE}).")
   private int exitTimeoutSeconds;
 
+  @Mixin
+  private GrpcFlags grpcFlags = new GrpcFlags();
+
   @Override
   public Integer call() throws InterruptedException {
     GatewayConfig config;
@@ -96,7 +140,7 @@ public final class ServeCommand implements Callable<Integer> {
       config =
           new GatewayConfig(
               modelRepository, dataDirectory, host, "127.0.0.1", grpcPort, httpPort, metricsPort, controlPort,
-              messageBytesMax, Duration.ofSeconds(exitTimeoutSeconds));
+              messageBytesMax, Duration.ofSeconds(exitTimeoutSeconds), configOptions(), grpcFlags.options());
     } catch (IllegalArgumentException e) {
       spec.commandLine().getErr().println("sluice: " + e.getMessage());
       return 2;
@@ -125,5 +169,18 @@ public final class ServeCommand implements Callable<Integer> {
             host, gateway.grpcPort(), host, gateway.httpPort(), host, gateway.metricsPort(), gateway.controlPort());
     closed.await();
     return 0;
+  }
+
+  private ConfigOptions configOptions() {
+    int maxBatchSize = defaultMaxBatchSize;
+    for (String setting : backendConfig) {
+      Matcher batch = DEFAULT_MAX_BATCH_SIZE.matcher(setting);
+      if (!batch.matches()) {
+        throw new IllegalArgumentException(
+            "backend-config: '%s'; expected 'onnxruntime,default-max-batch-size=N'".formatted(setting));
+      }
+      maxBatchSize = Integer.parseInt(batch.group("rows"));
+    }
+    return new ConfigOptions(!autoCompleteDisabled, maxBatchSize, unknownConfigFieldsIgnored, modelConfigName);
   }
 }

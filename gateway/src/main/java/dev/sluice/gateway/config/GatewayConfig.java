@@ -1,5 +1,6 @@
 package dev.sluice.gateway.config;
 
+import dev.sluice.runtime.repository.ConfigOptions;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -14,6 +15,8 @@ import java.util.List;
 /// @param grpcPort 0 for any free port; so for the other three
 /// @param messageBytesMax the largest request or response
 /// @param drain how long calls in flight may take to finish at shutdown
+/// @param configOptions how the models' configurations are read
+/// @param grpc how the inference port speaks gRPC
 public record GatewayConfig(
     Path modelRepository,
     Path dataDirectory,
@@ -24,7 +27,9 @@ public record GatewayConfig(
     int metricsPort,
     int controlPort,
     int messageBytesMax,
-    Duration drain) {
+    Duration drain,
+    ConfigOptions configOptions,
+    GrpcOptions grpc) {
 
   public static final int HTTP_PORT = 8000;
   public static final int GRPC_PORT = 8001;
@@ -54,7 +59,14 @@ public record GatewayConfig(
   /// Free ports on loopback, for demonstrations and tests.
   public static GatewayConfig onFreePorts(Path modelRepository, Path dataDirectory) {
     return new GatewayConfig(
-        modelRepository, dataDirectory, "127.0.0.1", "127.0.0.1", 0, 0, 0, 0, MESSAGE_BYTES_MAX, Duration.ofSeconds(5));
+        modelRepository, dataDirectory, "127.0.0.1", "127.0.0.1", 0, 0, 0, 0, MESSAGE_BYTES_MAX, Duration.ofSeconds(5),
+        ConfigOptions.defaults(), GrpcOptions.defaults());
+  }
+
+  public GatewayConfig with(GrpcOptions options) {
+    return new GatewayConfig(
+        modelRepository, dataDirectory, host, controlHost, grpcPort, httpPort, metricsPort, controlPort, messageBytesMax,
+        drain, configOptions, options);
   }
 
   private static void checkPort(String name, int port, List<String> problems) {

@@ -29,6 +29,7 @@ final class InferRequestReader {
   private static final String BINARY_SIZE = "binary_data_size";
   private static final String BINARY_OUTPUT = "binary_data";
   private static final String BINARY_OUTPUTS = "binary_data_output";
+  private static final String TYPED_OUTPUT = "sluice_typed_output";
   private static final String SHARED_MEMORY = "shared_memory_region";
 
   private final String model;
@@ -109,6 +110,10 @@ final class InferRequestReader {
     if (name.equals(BINARY_OUTPUTS)) {
       binaryByDefault = JsonWalk.truth(parser);
       return;
+    }
+    if (name.equals(TYPED_OUTPUT)) {
+      throw InferenceFailure.invalid(
+          "%s: is for gRPC; here an output's 'binary_data' says in which form it comes".formatted(Json.path(parser, "")));
     }
     request.putParameters(name, Parameters.read(parser));
   }

@@ -2,6 +2,7 @@ package dev.sluice.gateway.http;
 
 import com.google.protobuf.Message;
 import dev.sluice.gateway.inference.ModelQueries;
+import dev.sluice.gateway.inference.RepositoryRequests;
 import dev.sluice.gateway.inference.ServerSettings;
 import dev.sluice.gateway.inference.SharedMemory;
 import dev.sluice.gateway.routing.InferenceFailure;
@@ -10,6 +11,7 @@ import dev.sluice.proto.inference.LogSettingsResponse;
 import dev.sluice.proto.inference.ModelConfigRequest;
 import dev.sluice.proto.inference.ModelMetadataRequest;
 import dev.sluice.proto.inference.ModelReadyRequest;
+import dev.sluice.proto.inference.ModelStatisticsRequest;
 import dev.sluice.proto.inference.RepositoryIndexRequest;
 import dev.sluice.proto.inference.RepositoryIndexResponse;
 import dev.sluice.proto.inference.TraceSettingRequest;
@@ -33,11 +35,13 @@ final class Questions {
       List.of("log_file", "log_info", "log_warning", "log_error", "log_verbose_level", "log_format");
 
   private final ModelQueries queries;
+  private final RepositoryRequests requests;
   private final ServerSettings settings;
   private final int bytesMax;
 
-  Questions(ModelQueries queries, ServerSettings settings, int bytesMax) {
+  Questions(ModelQueries queries, RepositoryRequests requests, ServerSettings settings, int bytesMax) {
     this.queries = queries;
+    this.requests = requests;
     this.settings = settings;
     this.bytesMax = bytesMax;
   }
@@ -77,8 +81,19 @@ final class Questions {
         SharedMemory.unregister(region);
         exchange.empty(HttpStatuses.OK);
       }
-      case Resource.Statistics _, Resource.Load _, Resource.Unload _ ->
-          throw InferenceFailure.unsupported("not offered");
+      case Resource.Statistics(String model, String version) -> {
+        ModelStatisticsRequest request =
+            ModelStatisticsRequest.newBuilder().setName(model).setVersion(version).build();
+        message(exchange, queries.statistics(request), MessageJson.Absent.WRITTEN_AS_EMPTY);
+      }
+      case Resource.Load(String repository, String model) -> {
+        requests.load(SettingsReader.load(said, repository, model));
+        exchange.empty(HttpStatuses.OK);
+      }
+      case Resource.Unload(String repository, String model) -> {
+        requests.unload(SettingsReader.unload(said, repository, model));
+        exchange.empty(HttpStatuses.OK);
+      }
     }
   }
 
@@ -162,7 +177,11 @@ final class Questions {
   }
 
   private void message(Exchange exchange, Message message) {
-    Blocks blocks = MessageJson.write(message, MessageJson.Absent.LEFT_OUT, bytesMax);
+    message(exchange, message, MessageJson.Absent.LEFT_OUT);
+  }
+
+  private void message(Exchange exchange, Message message, MessageJson.Absent absent) {
+    Blocks blocks = MessageJson.write(message, absent, bytesMax);
     exchange.json(HttpStatuses.OK, blocks.buffers(), blocks.size());
   }
 

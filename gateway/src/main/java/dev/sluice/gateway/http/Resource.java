@@ -73,6 +73,11 @@ sealed interface Resource {
     };
   }
 
+  /// Whether the answer takes as long as a model's load, or a look at the whole repository.
+  default boolean isSlow() {
+    return this instanceof Index || this instanceof Load || this instanceof Unload;
+  }
+
   /// @param path decoded; null is answered to a path that leads nowhere
   static @Nullable Resource at(String path) {
     List<String> words = Arrays.asList(path.split("/", -1));

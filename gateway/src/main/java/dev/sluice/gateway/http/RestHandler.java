@@ -5,6 +5,8 @@ import dev.sluice.gateway.routing.InferenceFailure;
 import dev.sluice.proto.inference.ModelInferResponse;
 import java.nio.ByteBuffer;
 import java.util.List;
+import java.util.concurrent.Executor;
+import java.util.concurrent.RejectedExecutionException;
 import org.eclipse.jetty.http.HttpHeader;
 import org.eclipse.jetty.server.Handler;
 import org.eclipse.jetty.server.Request;
@@ -27,12 +29,14 @@ final class RestHandler extends Handler.Abstract {
 
   private final Inference inference;
   private final Questions questions;
+  private final Executor slow;
   private final int bytesMax;
   private final BodyBudget budget;
 
-  RestHandler(Inference inference, Questions questions, int bytesMax, BodyBudget budget) {
+  RestHandler(Inference inference, Questions questions, Executor slow, int bytesMax, BodyBudget budget) {
     this.inference = inference;
     this.questions = questions;
+    this.slow = slow;
     this.bytesMax = bytesMax;
     this.budget = budget;
   }
@@ -75,7 +79,12 @@ final class RestHandler extends Handler.Abstract {
             new RequestBody.Receiver() {
               @Override
               public void received(RequestBody.Bytes bytes) {
-                answer(exchange, resource, new Body(bytes, share));
+                Body body = new Body(bytes, share);
+                if (resource.isSlow()) {
+                  answerElsewhere(exchange, resource, body);
+                } else {
+                  answer(exchange, resource, body);
+                }
               }
 
               @Override
@@ -95,6 +104,17 @@ final class RestHandler extends Handler.Abstract {
   private record Body(RequestBody.Bytes bytes, BodyBudget.Share share) {}
 
   // --- answers --------------------------------------------------------------------------------------------------------
+
+  /// A model's load would keep this thread, which has other connections waiting.
+  private void answerElsewhere(Exchange exchange, Resource resource, Body body) {
+    exchange.request().addIdleTimeoutListener(_ -> false); // a load may take its time
+    try {
+      slow.execute(() -> answer(exchange, resource, body));
+    } catch (RejectedExecutionException e) {
+      exchange.refuse(
+          HttpStatuses.SERVICE_UNAVAILABLE, "as many requests about the repository wait already as may; try again");
+    }
+  }
 
   private void answer(Exchange exchange, Resource resource, @Nullable Body body) {
     try {

@@ -2,6 +2,7 @@ package dev.sluice.gateway.http;
 
 import dev.sluice.gateway.inference.Inference;
 import dev.sluice.gateway.inference.ModelQueries;
+import dev.sluice.gateway.inference.RepositoryRequests;
 import dev.sluice.gateway.inference.ServerSettings;
 import java.io.IOException;
 import java.net.InetSocketAddress;
@@ -11,6 +12,7 @@ import java.nio.channels.SocketChannel;
 import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import org.eclipse.jetty.http.HttpHeader;
@@ -60,9 +62,16 @@ public final class RestServer implements AutoCloseable {
   /// Starts a server; when this returns it answers.
   ///
   /// @param bytesMax the largest request or response
+  /// @param slow bounded, for requests that take as long as a model's load does
   /// @throws IOException if the address cannot be listened on
   public static RestServer start(
-      InetSocketAddress address, int bytesMax, Inference inference, ModelQueries queries, ServerSettings settings)
+      InetSocketAddress address,
+      int bytesMax,
+      Inference inference,
+      ModelQueries queries,
+      RepositoryRequests requests,
+      ServerSettings settings,
+      Executor slow)
       throws IOException {
     int cores = Runtime.getRuntime().availableProcessors();
     QueuedThreadPool threads = new QueuedThreadPool(Math.max(THREADS_MIN, THREADS_PER_CORE * cores), THREADS_MIN / 2);
@@ -85,8 +94,9 @@ public final class RestServer implements AutoCloseable {
 
     // Bodies share a quarter of the heap, but the largest one always has its turn.
     BodyBudget budget = new BodyBudget(Math.max(bytesMax, Runtime.getRuntime().maxMemory() / 4));
+    Questions questions = new Questions(queries, requests, settings, bytesMax);
     Draining graceful = new Draining();
-    graceful.setHandler(new RestHandler(inference, new Questions(queries, settings, bytesMax), bytesMax, budget));
+    graceful.setHandler(new RestHandler(inference, questions, slow, bytesMax, budget));
     server.setHandler(graceful);
     server.setErrorHandler(new Errors());
     server.setStopTimeout(0); // a drain is asked for before

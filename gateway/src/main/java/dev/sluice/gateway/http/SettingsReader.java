@@ -2,8 +2,12 @@ package dev.sluice.gateway.http;
 
 import dev.sluice.gateway.routing.InferenceFailure;
 import dev.sluice.proto.inference.LogSettingsRequest;
+import dev.sluice.proto.inference.ModelRepositoryParameter;
 import dev.sluice.proto.inference.RepositoryIndexRequest;
+import dev.sluice.proto.inference.RepositoryModelLoadRequest;
+import dev.sluice.proto.inference.RepositoryModelUnloadRequest;
 import dev.sluice.proto.inference.TraceSettingRequest;
+import java.util.function.BiConsumer;
 import tools.jackson.core.JacksonException;
 import tools.jackson.core.JsonParser;
 import tools.jackson.core.JsonToken;
@@ -29,6 +33,49 @@ final class SettingsReader {
                   }
                 }));
     return request.build();
+  }
+
+  static RepositoryModelLoadRequest load(RequestBody.Bytes body, String repository, String model)
+      throws InferenceFailure {
+    RepositoryModelLoadRequest.Builder request =
+        RepositoryModelLoadRequest.newBuilder().setRepositoryName(repository).setModelName(model);
+    repositoryParameters(body, request::putParameters);
+    return request.build();
+  }
+
+  static RepositoryModelUnloadRequest unload(RequestBody.Bytes body, String repository, String model)
+      throws InferenceFailure {
+    RepositoryModelUnloadRequest.Builder request =
+        RepositoryModelUnloadRequest.newBuilder().setRepositoryName(repository).setModelName(model);
+    repositoryParameters(body, request::putParameters);
+    return request.build();
+  }
+
+  private static void repositoryParameters(
+      RequestBody.Bytes body, BiConsumer<String, ModelRepositoryParameter> parameters) throws InferenceFailure {
+    read(
+        body,
+        parser ->
+            JsonWalk.members(
+                parser,
+                name -> {
+                  if (name.equals("parameters")) {
+                    JsonWalk.members(parser, parameter -> parameters.accept(parameter, repositoryParameter(parser)));
+                  } else {
+                    parser.skipChildren();
+                  }
+                }));
+  }
+
+  private static ModelRepositoryParameter repositoryParameter(JsonParser parser) throws InferenceFailure {
+    ModelRepositoryParameter.Builder value = ModelRepositoryParameter.newBuilder();
+    switch (parser.currentToken()) {
+      case VALUE_TRUE -> value.setBoolParam(true);
+      case VALUE_FALSE -> value.setBoolParam(false);
+      case VALUE_STRING -> value.setStringParam(parser.getString());
+      default -> throw Json.wrong(parser, "", "a string or a boolean");
+    }
+    return value.build();
   }
 
   /// A setting that is null is cleared.

@@ -42,6 +42,12 @@ record Caller(@Nullable Metadata headers, ModelInferRequest request) implements 
     return new Caller(HEADERS.get(), request);
   }
 
+  /// A header of the call in progress on this thread, or null.
+  static @Nullable String header(String name) {
+    Metadata headers = HEADERS.get();
+    return headers == null ? null : headers.get(KEYS.computeIfAbsent(name, Caller::key));
+  }
+
   @Override
   public @Nullable String value(String name) {
     if (headers != null) {

@@ -13,7 +13,11 @@ import dev.sluice.gateway.routing.Routes;
 import dev.sluice.proto.inference.InferParameter;
 import dev.sluice.proto.inference.ModelInferRequest;
 import dev.sluice.proto.inference.ModelInferResponse;
+import dev.sluice.runtime.model.ModelVersion;
 import dev.sluice.runtime.model.Signature;
+import dev.sluice.runtime.tensor.Tensor;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.function.Supplier;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -32,9 +36,16 @@ public final class Inference {
   private final InferenceRouter router;
   private final GatewayMetrics metrics;
   private final Supplier<ServerState> state;
+  private final boolean mirrorsTyped;
 
+  /// @param mirrorsTyped whether a request in typed contents is answered in typed contents, unless it says otherwise
   public Inference(
-      Routes routes, InferenceRouter router, GatewayMetrics metrics, Supplier<ServerState> state) {
+      Routes routes,
+      InferenceRouter router,
+      GatewayMetrics metrics,
+      Supplier<ServerState> state,
+      boolean mirrorsTyped) {
+    this.mirrorsTyped = mirrorsTyped;
     this.routes = routes;
     this.router = router;
     this.metrics = metrics;
@@ -54,23 +65,22 @@ public final class Inference {
     long startedNanos = System.nanoTime();
     try {
       if (state.get() == ServerState.EXITING) {
-        throw new InferenceFailure(
-            InferenceFailure.Kind.SHUTTING_DOWN,
-            "GRPC server is shutting down and has stopped accepting new requests.");
+        throw shuttingDown();
       }
       Route route = routes.find(request.getModelName(), request.getModelVersion());
       Signature signature = route.version().signature();
+      RequestParameters parameters = RequestParameters.of(request);
       InferenceRequest checked =
           new InferenceRequest(
               request.getId(),
               TensorCodec.inputs(request, signature),
               TensorCodec.outputs(request, signature),
-              0,
-              0,
+              parameters.priority(),
+              parameters.timeoutNanos(),
               caller,
               lifetime,
               startedNanos);
-      router.infer(route, checked, new ResponseWriter(request, reply));
+      router.infer(route, checked, new ResponseWriter(request, route, typedOutput(request, parameters), reply));
     } catch (InferenceFailure failure) {
       metrics.refused(failure.kind().name());
       reply.fail(failure);
@@ -86,13 +96,37 @@ public final class Inference {
     metrics.refused(failure.kind().name());
   }
 
-  private record ResponseWriter(ModelInferRequest request, Reply reply) implements Responder {
+  static InferenceFailure shuttingDown() {
+    return new InferenceFailure(
+        InferenceFailure.Kind.SHUTTING_DOWN, "GRPC server is shutting down and has stopped accepting new requests.");
+  }
+
+  private boolean typedOutput(ModelInferRequest request, RequestParameters parameters) {
+    Boolean asked = parameters.typedOutput();
+    return asked != null ? asked : mirrorsTyped && TensorCodec.isTyped(request);
+  }
+
+  private final class ResponseWriter implements Responder {
+    private final ModelInferRequest request;
+    private final Route route;
+    private final boolean typed;
+    private final Reply reply;
+
+    ResponseWriter(ModelInferRequest request, Route route, boolean typed, Reply reply) {
+      this.request = request;
+      this.route = route;
+      this.typed = typed;
+      this.reply = reply;
+    }
 
     @Override
     public void answer(Answer answer) {
       ModelInferResponse response;
       try {
         response = response(answer);
+      } catch (InferenceFailure failure) {
+        fail(failure);
+        return;
       } catch (RuntimeException | Error e) {
         // Too large for a message, or for the heap: the caller must still learn that there is no answer.
         fail(new InferenceFailure(InferenceFailure.Kind.EXECUTION_FAILED, "the answer could not be written: " + e));
@@ -101,7 +135,7 @@ public final class Inference {
       reply.send(response);
     }
 
-    private ModelInferResponse response(Answer answer) {
+    private ModelInferResponse response(Answer answer) throws InferenceFailure {
       ModelInferResponse.Builder response =
           ModelInferResponse.newBuilder()
               .setModelName(request.getModelName())
@@ -113,8 +147,39 @@ public final class Inference {
       if (answer.fallback() != null) {
         response.putParameters(FALLBACK_PARAMETER, text(answer.fallback().label()));
       }
-      TensorCodec.write(answer.outputs(), response);
+      TensorCodec.write(classified(answer), typed, response);
       return response.build();
+    }
+
+    /// The answer's outputs, those that are wanted as classes ranked.
+    private List<Tensor> classified(Answer answer) throws InferenceFailure {
+      if (!TensorCodec.wantsClasses(request)) {
+        return answer.outputs();
+      }
+      ModelVersion version = answered(answer.version());
+      List<Tensor> classified = new ArrayList<>(answer.outputs());
+      for (int i = 0; i < classified.size(); i++) {
+        Tensor output = classified.get(i);
+        long classes = TensorCodec.classes(request, i);
+        if (classes > 0) {
+          List<String> labels = version.profile().labels().getOrDefault(output.name(), List.of());
+          boolean batched = version.signature().maxBatchSize() > 0;
+          classified.set(i, Classification.of(output, batched, classes, labels));
+        }
+      }
+      return classified;
+    }
+
+    /// The version that answered; the route's, should that one have been unloaded since.
+    private ModelVersion answered(long version) {
+      if (version == route.version().version()) {
+        return route.version();
+      }
+      try {
+        return routes.find(request.getModelName(), Long.toString(version)).version();
+      } catch (InferenceFailure unloaded) {
+        return route.version();
+      }
     }
 
     @Override

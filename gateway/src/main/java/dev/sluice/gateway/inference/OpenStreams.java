@@ -1,9 +1,10 @@
 package dev.sluice.gateway.inference;
 
-import dev.sluice.gateway.routing.InferenceFailure;
+import dev.sluice.proto.inference.GRPCInferenceServiceGrpc;
 import io.grpc.ForwardingServerCall.SimpleForwardingServerCall;
 import io.grpc.ForwardingServerCallListener.SimpleForwardingServerCallListener;
 import io.grpc.Metadata;
+import io.grpc.MethodDescriptor;
 import io.grpc.MethodDescriptor.MethodType;
 import io.grpc.ServerCall;
 import io.grpc.ServerCallHandler;
@@ -13,30 +14,46 @@ import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 
 /// The calls that never end by themselves, such as a watched health: they are ended with the server, so that a drain waits for
-/// requests alone.
+/// requests alone. A stream of requests ends when those in flight are answered, any other one at once.
 public final class OpenStreams implements ServerInterceptor {
 
-  private final Set<OpenCall<?, ?>> open = ConcurrentHashMap.newKeySet();
+  /// A call that can be told to end.
+  interface Ending {
+    void end();
+  }
+
+  private static final String ENDS_BY_ITSELF = GRPCInferenceServiceGrpc.getModelStreamInferMethod().getFullMethodName();
+
+  private final Set<Ending> open = ConcurrentHashMap.newKeySet();
   private volatile boolean ending;
 
   /// Ends them all, and those that still come.
   public void end() {
     ending = true;
-    open.forEach(OpenCall::end);
+    open.forEach(Ending::end);
+  }
+
+  void add(Ending stream) {
+    open.add(stream);
+    if (ending) {
+      stream.end();
+    }
+  }
+
+  void remove(Ending stream) {
+    open.remove(stream);
   }
 
   @Override
   public <ReqT, RespT> ServerCall.Listener<ReqT> interceptCall(
       ServerCall<ReqT, RespT> call, Metadata headers, ServerCallHandler<ReqT, RespT> next) {
-    if (call.getMethodDescriptor().getType() == MethodType.UNARY) {
+    MethodDescriptor<ReqT, RespT> method = call.getMethodDescriptor();
+    if (method.getType() == MethodType.UNARY || method.getFullMethodName().equals(ENDS_BY_ITSELF)) {
       return next.startCall(call, headers);
     }
     OpenCall<ReqT, RespT> stream = new OpenCall<>(call);
-    open.add(stream);
     ServerCall.Listener<ReqT> listener = next.startCall(stream, headers);
-    if (ending) {
-      stream.end();
-    }
+    add(stream);
     return new SimpleForwardingServerCallListener<>(listener) {
       @Override
       public void onComplete() {
@@ -53,7 +70,8 @@ public final class OpenStreams implements ServerInterceptor {
   }
 
   /// A call that its service and the server's end may both close: the first one counts.
-  private static final class OpenCall<ReqT, RespT> extends SimpleForwardingServerCall<ReqT, RespT> {
+  private static final class OpenCall<ReqT, RespT> extends SimpleForwardingServerCall<ReqT, RespT>
+      implements Ending {
     private boolean closed;
 
     OpenCall(ServerCall<ReqT, RespT> call) {
@@ -75,14 +93,9 @@ public final class OpenStreams implements ServerInterceptor {
       }
     }
 
-    void end() {
-      close(
-          Statuses.of(
-                  new InferenceFailure(
-                      InferenceFailure.Kind.SHUTTING_DOWN,
-                      "GRPC server is shutting down and has stopped accepting new requests."))
-              .getStatus(),
-          new Metadata());
+    @Override
+    public void end() {
+      close(Statuses.of(Inference.shuttingDown()).getStatus(), new Metadata());
     }
   }
 }

@@ -2,34 +2,72 @@ package dev.sluice.gateway.inference;
 
 import com.google.protobuf.Any;
 import com.google.protobuf.Duration;
+import com.google.rpc.BadRequest;
+import com.google.rpc.BadRequest.FieldViolation;
 import com.google.rpc.Code;
 import com.google.rpc.ErrorInfo;
 import com.google.rpc.RetryInfo;
 import com.google.rpc.Status;
 import dev.sluice.gateway.routing.InferenceFailure;
 import dev.sluice.gateway.rpc.Trailers;
+import dev.sluice.proto.inference.ModelInferRequest;
 import io.grpc.StatusRuntimeException;
 import io.grpc.protobuf.StatusProto;
 
 /// The one place where failures of inference become gRPC statuses.
 ///
 /// Codes are those that Triton's clients know (`serving` faults are UNAVAILABLE, not RESOURCE_EXHAUSTED); what they leave open
-/// is told apart by a `google.rpc.ErrorInfo` with the failure's kind as its reason.
+/// is told apart by a `google.rpc.ErrorInfo` with the failure's kind as its reason; a `google.rpc.BadRequest` names the part of
+/// the request that is wrong, a `google.rpc.RetryInfo` says when to come again.
 final class Statuses {
 
   private static final Any RETRY_SOON =
       Any.pack(RetryInfo.newBuilder().setRetryDelay(Duration.newBuilder().setNanos(50_000_000)).build());
 
+  /// What a detail quotes of a request, in bytes.
+  private static final int WORD_BYTES_MAX = 128;
+
+  /// At most 4.2 KB on the wire for the sentence, and 1.9 KB for it and five words in the details.
+  private static final int SENTENCE_BESIDE_DETAILS_BYTES_MAX = 900;
+
   private Statuses() {}
 
   static StatusRuntimeException of(InferenceFailure failure) {
+    return of(failure, ErrorInfo.newBuilder());
+  }
+
+  /// @param request whose failure it is
+  static StatusRuntimeException of(InferenceFailure failure, ModelInferRequest request) {
+    ErrorInfo.Builder info = ErrorInfo.newBuilder();
+    putUnlessEmpty("model", request.getModelName(), info);
+    putUnlessEmpty("version", request.getModelVersion(), info);
+    putUnlessEmpty("request_id", request.getId(), info);
+    return of(failure, info);
+  }
+
+  private static void putUnlessEmpty(String key, String value, ErrorInfo.Builder info) {
+    if (!value.isEmpty()) {
+      info.putMetadata(key, Trailers.fitting(value, WORD_BYTES_MAX));
+    }
+  }
+
+  private static StatusRuntimeException of(InferenceFailure failure, ErrorInfo.Builder info) {
+    Code code = code(failure.kind());
     Status.Builder status =
         Status.newBuilder()
-            .setCode(code(failure.kind()).getNumber())
-            .setMessage(Trailers.fitting(failure.sentence(), Trailers.SENTENCE_BYTES_MAX))
-            .addDetails(
-                Any.pack(
-                    ErrorInfo.newBuilder().setDomain("sluice.dev").setReason(failure.kind().name()).build()));
+            .setCode(code.getNumber())
+            .setMessage(Trailers.fitting(failure.sentence(), SENTENCE_BESIDE_DETAILS_BYTES_MAX))
+            .addDetails(Any.pack(info.setDomain("sluice.dev").setReason(failure.kind().name()).build()));
+    if (!failure.field().isEmpty()) {
+      status.addDetails(
+          Any.pack(
+              BadRequest.newBuilder()
+                  .addFieldViolations(
+                      FieldViolation.newBuilder()
+                          .setField(Trailers.fitting(failure.field(), WORD_BYTES_MAX))
+                          .setDescription(Trailers.fitting(failure.sentence(), WORD_BYTES_MAX)))
+                  .build()));
+    }
     if (failure.kind() == InferenceFailure.Kind.OVERLOADED) {
       status.addDetails(RETRY_SOON);
     }
@@ -42,7 +80,7 @@ final class Statuses {
       case INVALID_REQUEST, LOAD_INVALID -> Code.INVALID_ARGUMENT;
       case UNSUPPORTED -> Code.UNIMPLEMENTED;
       case EXECUTION_FAILED, LOAD_FAILED -> Code.INTERNAL;
-      case MODEL_NOT_READY, OVERLOADED, LOAD_NOT_ALLOWED, SHUTTING_DOWN -> Code.UNAVAILABLE;
+      case MODEL_NOT_READY, OVERLOADED, QUEUE_TIMEOUT, LOAD_NOT_ALLOWED, SHUTTING_DOWN -> Code.UNAVAILABLE;
       case DEADLINE_EXCEEDED -> Code.DEADLINE_EXCEEDED;
       case CANCELLED -> Code.CANCELLED;
     };

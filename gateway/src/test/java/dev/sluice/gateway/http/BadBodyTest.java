@@ -5,9 +5,11 @@ import static java.nio.charset.StandardCharsets.ISO_8859_1;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.sluice.gateway.config.GatewayConfig;
+import dev.sluice.gateway.config.GrpcOptions;
 import dev.sluice.gateway.testing.Rest;
 import dev.sluice.gateway.testing.RestTensors;
 import dev.sluice.gateway.testing.RunningGateway;
+import dev.sluice.runtime.repository.ConfigOptions;
 import dev.sluice.runtime.tensor.Datatype;
 import dev.sluice.runtime.tensor.Shape;
 import dev.sluice.runtime.testing.OnnxModels;
@@ -60,7 +62,7 @@ class BadBodyTest {
         RunningGateway.start(
             new GatewayConfig(
                 models, folder.resolve("data"), "127.0.0.1", "127.0.0.1", 0, 0, 0, 0, BYTES_MAX,
-                Duration.ofSeconds(5)));
+                Duration.ofSeconds(5), ConfigOptions.defaults(), GrpcOptions.defaults()));
   }
 
   @AfterAll

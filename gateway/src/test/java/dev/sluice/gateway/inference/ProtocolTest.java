@@ -112,7 +112,10 @@ class ProtocolTest {
 
     assertThat(metadata.getName()).isEqualTo("sluice");
     assertThat(metadata.getVersion()).isNotBlank();
-    assertThat(metadata.getExtensionsList()).containsExactly("binary_tensor_data", "parameters");
+    assertThat(metadata.getExtensionsList())
+        .containsExactly(
+            "classification", "model_repository", "model_repository(unload_dependents)", "schedule_policy",
+            "model_configuration", "binary_tensor_data", "parameters", "statistics", "logging");
   }
 
   @Test

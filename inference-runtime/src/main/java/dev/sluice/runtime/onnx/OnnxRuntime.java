@@ -12,6 +12,7 @@ import dev.sluice.runtime.model.ModelRuntime;
 import dev.sluice.runtime.model.ModelSettings;
 import dev.sluice.runtime.model.Session;
 import dev.sluice.runtime.model.Signature;
+import dev.sluice.runtime.tensor.BufferPool;
 import dev.sluice.runtime.tensor.Datatype;
 import dev.sluice.runtime.tensor.Shape;
 import dev.sluice.runtime.tensor.TensorSpec;
@@ -29,11 +30,14 @@ import java.util.Optional;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /// Runs ONNX models in this process with ONNX Runtime on the CPU.
 ///
 /// Each file is checked by [OnnxFile] before native code sees it. Custom operator libraries are never loaded.
 public final class OnnxRuntime implements ModelRuntime {
+  private static final Logger log = LoggerFactory.getLogger(OnnxRuntime.class);
   // ONNX Runtime 1.29's binding ends the JVM with a segmentation fault above 3972 to 3981 bytes of command line.
   private static final int COMMAND_LINE_BYTES_MAX = 3900;
   private static final Path COMMAND_LINE = Path.of("/proc/self/cmdline");
@@ -43,7 +47,7 @@ public final class OnnxRuntime implements ModelRuntime {
               + " (?<name>[^(\\s]+)");
 
   private final OrtEnvironment environment;
-  private final BufferPool buffers = new BufferPool();
+  private final BufferPool buffers = BufferPool.shared();
 
   /// Starts ONNX Runtime, which all instances in a process share.
   public OnnxRuntime() {
@@ -110,6 +114,7 @@ public final class OnnxRuntime implements ModelRuntime {
                 outputs.add(spec.get());
               } else {
                 unsupportedOutputs.add(name);
+                log.warn("{}: output '{}' is left out, because the protocol carries plain tensors only", label, name);
               }
             });
     if (outputs.isEmpty()) {

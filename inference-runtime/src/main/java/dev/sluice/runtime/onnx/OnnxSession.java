@@ -9,6 +9,7 @@ import dev.sluice.runtime.model.ModelExecutionException.Kind;
 import dev.sluice.runtime.model.RunControl;
 import dev.sluice.runtime.model.Session;
 import dev.sluice.runtime.model.Signature;
+import dev.sluice.runtime.tensor.BufferPool;
 import dev.sluice.runtime.tensor.Datatype;
 import dev.sluice.runtime.tensor.Shape;
 import dev.sluice.runtime.tensor.Tensor;
@@ -21,6 +22,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /// One ONNX model in memory; ONNX Runtime lets any number of threads run it at the same time.
@@ -29,6 +31,8 @@ import org.jspecify.annotations.Nullable;
 /// into the answer's array. Everything native that a run makes is closed before it returns.
 final class OnnxSession implements Session {
   private static final int MESSAGE_LENGTH_MAX = 500;
+  /// A file of C++ with its line, and the function there with all its parameters.
+  private static final Pattern SOURCE_PLACE = Pattern.compile(" ?/onnxruntime_src/\\S+:\\d+ [^()]*\\(.*?\\)(?: const)? ");
 
   private final OrtEnvironment environment;
   private final OrtSession session;
@@ -147,12 +151,13 @@ final class OnnxSession implements Session {
     return new ModelExecutionException(Kind.TERMINATED, "the run was terminated by its caller");
   }
 
-  /// ONNX Runtime's message on one line, without the prefix that repeats its code.
+  /// ONNX Runtime's message on one line, without the prefix that repeats its code and the places in its sources, which
+  /// would leave no room for the fault itself.
   static String messageOf(OrtException e) {
     String message = e.getMessage() == null ? e.getCode().toString() : e.getMessage();
     int start = message.indexOf("message: ");
     String fault = start < 0 ? message : message.substring(start + "message: ".length());
-    String text = fault.strip().replaceAll("\\s+", " ");
+    String text = SOURCE_PLACE.matcher(fault.strip().replaceAll("\\s+", " ")).replaceAll(" ").strip();
     return text.length() > MESSAGE_LENGTH_MAX ? text.substring(0, MESSAGE_LENGTH_MAX) + "..." : text;
   }
 }

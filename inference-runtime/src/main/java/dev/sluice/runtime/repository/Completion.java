@@ -19,27 +19,40 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.Supplier;
 import java.util.stream.LongStream;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /// Holds a configuration against its model, and completes it from the model where it says nothing.
 ///
 /// What was said is kept, also `max_batch_size: 0` (Triton would turn it into 4). What is answered in the end has every
 /// field that a client looks at.
 final class Completion {
+  private static final Logger log = LoggerFactory.getLogger(Completion.class);
+
   private final ModelConfiguration configuration;
   private final ModelConfig said;
   private final Signature model;
+  private final Supplier<@Nullable String> rowsDoubt;
   private final Map<String, Reshape> inputReshapes = new HashMap<>();
   private final Map<String, Reshape> outputReshapes = new HashMap<>();
 
-  private Completion(ModelConfiguration configuration, Signature model) {
+  private Completion(
+      ModelConfiguration configuration, Signature model, Supplier<@Nullable String> rowsDoubt) {
     this.configuration = configuration;
     this.said = configuration.config();
     this.model = model;
+    this.rowsDoubt = rowsDoubt;
   }
 
-  static ResolvedModel of(ModelConfiguration configuration, Signature model) throws ModelLoadException {
-    return new Completion(configuration, model).resolve();
+  /// @param rowsDoubt asked when batches may be formed though nobody said so: why the model's rows may not share a run,
+  ///     or null
+  static ResolvedModel of(
+      ModelConfiguration configuration, Signature model, Supplier<@Nullable String> rowsDoubt)
+      throws ModelLoadException {
+    return new Completion(configuration, model, rowsDoubt).resolve();
   }
 
   private ResolvedModel resolve() throws ModelLoadException {
@@ -47,15 +60,41 @@ final class Completion {
     List<Declaration> declaredInputs = said.getInputList().stream().map(Declaration::of).toList();
     List<Declaration> declaredOutputs = said.getOutputList().stream().map(Declaration::of).toList();
     requireAllDeclared(declaredInputs);
-    int batch = said.getMaxBatchSize();
-    List<TensorSpec> inputs = seen("input", declaredInputs, model.inputs(), batch > 0);
-    List<TensorSpec> outputs = seen("output", declaredOutputs, model.outputs(), batch > 0);
-    Signature signature = new Signature(inputs, outputs, model.unsupportedOutputs(), batch);
-    ModelConfig config = complete(inputs, outputs, batch);
-    ConfigCheck.requirePreferredSizes(config, batch, configuration.model(), configuration.label());
-    Scheduling scheduling = Schedules.of(config, batch);
+    // What is said limits requests. What is found out only limits the batches that are made of them: a model that can
+    // take more rows at once keeps doing so.
+    int limit = said.getMaxBatchSize();
+    List<TensorSpec> inputs = seen("input", declaredInputs, model.inputs(), limit > 0);
+    List<TensorSpec> outputs = seen("output", declaredOutputs, model.outputs(), limit > 0);
+    Signature signature = new Signature(inputs, outputs, model.unsupportedOutputs(), limit);
+    ModelConfig config = complete(inputs, outputs, nothingSaid() ? rowsFoundOut() : limit);
+    ConfigCheck.requirePreferredSizes(
+        config, config.getMaxBatchSize(), configuration.model(), configuration.label());
+    Scheduling scheduling = Schedules.of(config, config.getMaxBatchSize());
     requireOrder(config, scheduling);
     return new ResolvedModel(config, signature, inputReshapes, outputReshapes, scheduling);
+  }
+
+  /// Whether the configuration leaves open if there are batches. Dimensions that it names are those of whole tensors as
+  /// long as it names no batch, so it does not then.
+  private boolean nothingSaid() {
+    return configuration.options().autoComplete()
+        && !said.hasMaxBatchSize()
+        && said.getInputCount() == 0
+        && said.getOutputCount() == 0;
+  }
+
+  private int rowsFoundOut() {
+    int rows = configuration.options().defaultMaxBatchSize();
+    if (rows <= 1) {
+      return 0;
+    }
+    String doubt = rowsDoubt.get();
+    if (doubt != null) {
+      log.info("model '{}': requests are not batched: {}", configuration.model(), doubt);
+      return 0;
+    }
+    log.info("model '{}': requests are batched up to {} rows: rows are independent", configuration.model(), rows);
+    return rows;
   }
 
   private void requireCompleteUnlessCompleting() throws ModelLoadException {
@@ -149,7 +188,7 @@ final class Completion {
   }
 
   private void requireBatch(String kind, TensorSpec spec) throws ModelLoadException {
-    if (spec.shape().rank() == 0 || spec.shape().dim(0) != -1) {
+    if (!RowIndependence.batches(spec)) {
       throw fault(
           ("autofill failed for model '%s': model does not support batching while non-zero max_batch_size is"
                   + " specified: max_batch_size is %d; %s '%s' has shape %s, which does not begin with a free batch"
@@ -222,7 +261,8 @@ final class Completion {
 
   // As Triton: a configuration that names all of its tensors is one whose owner has said everything.
   private void completeBatching(ModelConfig.Builder config, int batch) {
-    boolean everythingSaid = said.getInputCount() > 0 && said.getOutputCount() > 0;
+    boolean everythingSaid =
+        !configuration.options().autoComplete() || (said.getInputCount() > 0 && said.getOutputCount() > 0);
     if (batch > 1
         && !everythingSaid
         && config.getSchedulingChoiceCase() == ModelConfig.SchedulingChoiceCase.SCHEDULINGCHOICE_NOT_SET) {

@@ -1,354 +1,342 @@
 package dev.sluice.runtime.repository;
 
 import dev.sluice.runtime.model.ModelLoadException;
+import dev.sluice.runtime.model.ModelLoadException.Kind;
 import dev.sluice.runtime.model.ModelRuntime;
 import dev.sluice.runtime.model.ModelVersion;
+import dev.sluice.runtime.repository.ManagedModel.Outcome;
+import dev.sluice.runtime.repository.PublishedModels.Entry;
 import dev.sluice.runtime.repository.VersionStatus.State;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NotDirectoryException;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
-import java.util.Comparator;
-import java.util.HashMap;
-import java.util.HashSet;
+import java.util.Collection;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.SortedMap;
 import java.util.TreeMap;
-import java.util.concurrent.CopyOnWriteArrayList;
-import java.util.concurrent.locks.ReentrantLock;
-import java.util.regex.Pattern;
-import java.util.stream.Stream;
+import java.util.TreeSet;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.Consumer;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /// The models of one directory, `<repository>/<model>/[config.pbtxt]/<version>/model.onnx`, as Triton lays them out.
 ///
-/// Readers take one volatile read of an immutable map and never wait. Changes are made one at a time under a lock
-/// and published by replacing the map: a version appears when it is loaded and warm, a replacement takes its
-/// predecessor's place in that same write, and only then is the predecessor retired. What still runs on it holds a
-/// lease and runs to its end.
+/// Readers take one volatile read of an immutable map and never wait. A version appears when it is loaded and warm; a
+/// replacement takes its predecessor's place in one write, and only then is the predecessor retired. What still runs on
+/// it holds a lease and runs to its end. Changes of one model follow one another; another model's do not wait for them,
+/// except that no more than a fixed number of loads run at the same time, on threads of the lowest priority.
 public final class ModelRepository implements AutoCloseable {
   private static final Logger log = LoggerFactory.getLogger(ModelRepository.class);
-  private static final Pattern MODEL_NAME = Pattern.compile("^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$");
-  /// Plain positive integers that fit a long; Triton, too, ignores folders whose name starts with 0.
-  private static final Pattern VERSION_NAME = Pattern.compile("^[1-9][0-9]{0,17}$");
-  /// The version under which the index tells of a model as a whole.
-  private static final long WHOLE_MODEL = 0;
 
-  private final Path root;
-  private final ConfigOptions configOptions;
-  private final VersionLoader loader;
-  private final ReentrantLock changes = new ReentrantLock();
-  private final List<Runnable> listeners = new CopyOnWriteArrayList<>();
-  private volatile Map<String, Entry> entries = Map.of();
-  // Both only under the lock.
-  private final Set<String> ignored = new HashSet<>();
-  private boolean closed;
+  private final ControlMode mode;
+  private final int loadThreads;
+  private final RepositoryFolders folders;
+  private final PublishedModels published = new PublishedModels();
+  private final LoaderThreads threads;
+  private final ManagedModel.House house;
+  /// One for every model that has ever had a folder here and was asked for.
+  private final Map<String, ManagedModel> managed = new ConcurrentHashMap<>();
+  private volatile Pins pins = Pins.NONE;
+  private volatile boolean closed;
 
-  /// All that is known of one model, replaced as a whole.
-  private record Entry(Model model, SortedMap<Long, VersionStatus> statuses) {
-    static Entry empty(String name) {
-      return new Entry(new Model(name, List.of()), new TreeMap<>());
-    }
-
-    Entry with(VersionStatus status) {
-      SortedMap<Long, VersionStatus> changed = new TreeMap<>(statuses);
-      changed.remove(WHOLE_MODEL);
-      changed.put(status.version(), status);
-      return new Entry(model, changed);
-    }
-
-    Entry without(long version) {
-      List<ModelVersion> left = model.versions().stream().filter(ready -> ready.version() != version).toList();
-      return new Entry(new Model(model.name(), left), statuses);
-    }
-
-    Entry with(ModelVersion version) {
-      List<ModelVersion> ready = new ArrayList<>(without(version.version()).model.versions());
-      ready.add(version);
-      ready.sort(Comparator.comparingLong(ModelVersion::version));
-      return new Entry(new Model(model.name(), ready), statuses);
-    }
+  private ModelRepository(Path root, ModelRuntime runtime, RepositoryOptions options) {
+    this.mode = options.mode();
+    this.loadThreads = options.loadThreads();
+    this.folders = new RepositoryFolders(root);
+    this.threads = new LoaderThreads(loadThreads);
+    this.house =
+        new ManagedModel.House(
+            folders, options.configuration(), new VersionLoader(runtime), threads, model -> pins.of(model), published);
   }
 
-  private ModelRepository(Path root, ModelRuntime runtime, ConfigOptions configOptions) {
-    this.root = root;
-    this.configOptions = configOptions;
-    this.loader = new VersionLoader(runtime);
-  }
-
-  /// As below, with configurations read as Triton reads them.
+  /// As below, with the defaults.
   public static ModelRepository open(Path root, ModelRuntime runtime) throws IOException {
-    return open(root, runtime, ConfigOptions.defaults());
+    return open(root, runtime, RepositoryOptions.defaults());
   }
 
   /// Opens the directory and notes which models it has; nothing is loaded yet.
-  public static ModelRepository open(Path root, ModelRuntime runtime, ConfigOptions configOptions)
-      throws IOException {
+  public static ModelRepository open(Path root, ModelRuntime runtime, RepositoryOptions options) throws IOException {
     if (Files.notExists(root)) {
       throw new NotDirectoryException("model repository '%s' does not exist".formatted(root));
     }
     if (!Files.isDirectory(root)) {
       throw new NotDirectoryException("model repository '%s' is not a directory".formatted(root));
     }
-    ModelRepository repository = new ModelRepository(root.toRealPath(), runtime, configOptions);
-    repository.noteModels();
+    ModelRepository repository = new ModelRepository(root.toRealPath(), runtime, options);
+    var _ = repository.noteModels();
     return repository;
   }
 
-  /// Loads what the models' version policies name and is not loaded yet; a failure stays with its version.
+  /// From now on, asks this which versions may not be taken away or replaced.
+  public void heed(Pins pins) {
+    this.pins = pins;
+  }
+
+  public ControlMode controlMode() {
+    return mode;
+  }
+
+  // --- changing what is loaded ----------------------------------------------------------------------------------------
+
+  /// Loads what the models' version policies name, in every mode; a failure stays with its version.
   public void loadAll() {
-    for (String model : noteModels()) {
-      changes.lock();
-      try {
-        if (!closed) {
-          loadByPolicy(model);
-        }
-      } finally {
-        changes.unlock();
+    apply(noteModels());
+  }
+
+  /// The same for these models only; one that is not in the repository is noted as unavailable.
+  public void loadAll(Collection<String> models) {
+    Set<String> there = new TreeSet<>(models);
+    for (String model : models) {
+      if (!folders.has(model)) {
+        there.remove(model);
+        log.warn("model '{}' is not in the repository", model);
+        publishMissing(model);
       }
     }
+    apply(there);
+  }
+
+  private void publishMissing(String model) {
+    VersionStatus missing =
+        new VersionStatus(
+            model, PublishedModels.WHOLE_MODEL, State.UNAVAILABLE, "model '%s' is not in the repository".formatted(model));
+    published.change(model, entry -> (entry == null ? Entry.unasked(model) : entry).with(missing));
+  }
+
+  private void apply(Collection<String> models) {
+    forEach(
+        models,
+        model -> {
+          var _ = managed(model).apply(null);
+        });
+  }
+
+  /// Looks for what has changed in the directory since the last look, and loads, replaces and unloads accordingly. Files
+  /// are loaded when two looks have found them the same; those that failed to load are left alone until they change. Not
+  /// for two threads at the same time.
+  ///
+  /// @return false if files were found changing, so that another look soon is worth it
+  public boolean poll() {
+    AtomicBoolean settled = new AtomicBoolean(true);
+    Set<String> models = new TreeSet<>(published.entries().keySet());
+    models.addAll(noteModels());
+    forEach(
+        models,
+        model -> {
+          if (!managed(model).poll().settled()) {
+            settled.setPlain(false);
+          }
+        });
+    forgetModels();
+    return settled.get();
+  }
+
+  private void forEach(Collection<String> models, Consumer<String> work) {
+    if (loadThreads == 1) {
+      for (String model : models) {
+        if (!closed) {
+          work.accept(model);
+        }
+      }
+      return;
+    }
+    try (ExecutorService callers =
+        Executors.newFixedThreadPool(
+            loadThreads, task -> Thread.ofPlatform().daemon().name("sluice-models").unstarted(task))) {
+      models.forEach(
+          model ->
+              callers.execute(
+                  () -> {
+                    if (!closed) {
+                      work.accept(model);
+                    }
+                  }));
+    }
+  }
+
+  /// Loads the versions that the model's policy names, and takes the others out of service when all of these are ready:
+  /// Triton's load. What is loaded and whose files have not changed stays as it is; a replacement that fails takes
+  /// nothing away.
+  ///
+  /// @throws ModelLoadException UNAVAILABLE outside explicit mode; NOT_FOUND when the repository has no such model;
+  ///     REFUSED when a version would be replaced that is in a rollout; INVALID or FAILED when a version did not load
+  public void load(String model) throws ModelLoadException {
+    loadExplicitly(model, null);
+  }
+
+  /// The same with this configuration, a `ModelConfig` as JSON, in place of the model's file, until the model is loaded
+  /// or unloaded the next time.
+  public void load(String model, String configurationJson) throws ModelLoadException {
+    loadExplicitly(model, configurationJson);
+  }
+
+  private void loadExplicitly(String model, @Nullable String configurationJson) throws ModelLoadException {
+    requireExplicit();
+    requireOpen();
+    var _ = folders.model(model);
+    List<ModelLoadException> failures = managed(model).apply(configurationJson).failures();
+    if (failures.size() == 1) {
+      throw failures.getFirst();
+    }
+    if (!failures.isEmpty()) {
+      throw new ModelLoadException(
+          failures.getFirst().kind(),
+          failures.stream().map(ModelLoadException::getMessage).collect(Collectors.joining("; ")),
+          failures.getFirst());
+    }
+  }
+
+  /// Takes all versions of a model out of service; one that is not loaded stays so.
+  ///
+  /// @throws ModelLoadException UNAVAILABLE outside explicit mode; NOT_FOUND when the model is unknown; REFUSED when a
+  ///     version is pinned against it, and then all stay
+  public void unload(String model) throws ModelLoadException {
+    requireExplicit();
+    requireKnown(model);
+    managed(model).unload();
   }
 
   /// Loads and warms a version, then publishes it; an already loaded one of the same number is replaced, then retired.
+  /// The version stays until it is unloaded or its folder is gone, whatever the policy names. In every mode.
   public ModelVersion load(String model, long version) throws ModelLoadException {
-    changes.lock();
-    try {
-      if (closed) {
-        throw new ModelLoadException("the model repository is closed");
-      }
-      requireOnDisk(model, version);
-      return load(model, version, ModelConfiguration.read(modelFolder(model), model, configOptions));
-    } finally {
-      changes.unlock();
+    requireOpen();
+    var _ = folders.version(model, version);
+    return managed(model).load(version);
+  }
+
+  /// The version if it is loaded; otherwise loads it as [#load(String, long)] does.
+  public ModelVersion ensureLoaded(String model, long version) throws ModelLoadException {
+    requireOpen();
+    if (!known(model)) {
+      var _ = folders.version(model, version);
+    }
+    return managed(model).ensureLoaded(version);
+  }
+
+  /// Stops giving out a version; it is closed when its last lease is back. In every mode.
+  public void unload(String model, long version) throws ModelLoadException {
+    requireKnown(model);
+    managed(model).unload(version);
+  }
+
+  private void requireExplicit() throws ModelLoadException {
+    if (mode != ControlMode.EXPLICIT) {
+      throw new ModelLoadException(
+          Kind.UNAVAILABLE, "explicit model load / unload is not allowed if polling is enabled");
     }
   }
 
-  /// Stops giving out a version; it is closed when its last lease is back.
-  public void unload(String model, long version) throws ModelLoadException {
-    changes.lock();
-    try {
-      ModelVersion ready = ready(model, version);
-      if (ready == null) {
-        throw new ModelLoadException("model '%s' version %d is not loaded".formatted(model, version));
-      }
-      VersionStatus draining = new VersionStatus(model, version, State.UNLOADING, "waits for the calls in flight");
-      publish(model, entry(model).without(version).with(draining));
-      ready.retire();
-      var _ = ready.closed().whenComplete((done, failure) -> noteUnloaded(draining, failure));
-    } finally {
-      changes.unlock();
+  private void requireOpen() throws ModelLoadException {
+    if (closed) {
+      throw LoaderThreads.closed();
     }
   }
+
+  private void requireKnown(String model) throws ModelLoadException {
+    requireOpen();
+    if (!known(model)) {
+      var _ = folders.model(model);
+    }
+  }
+
+  /// Only for a model that has a folder, or had one: names that callers make up are not remembered.
+  private ManagedModel managed(String model) {
+    return managed.computeIfAbsent(model, name -> new ManagedModel(name, house));
+  }
+
+  // --- reading --------------------------------------------------------------------------------------------------------
 
   /// The model, or null when the repository has none of this name; one volatile read.
   public @Nullable Model find(String name) {
-    Entry entry = entries.get(name);
-    return entry == null ? null : entry.model;
+    Entry entry = published.find(name);
+    return entry == null ? null : entry.model();
   }
 
   /// Every model that was seen; a snapshot.
   public List<Model> models() {
-    return entries.values().stream().map(Entry::model).toList();
+    return published.entries().values().stream().map(Entry::model).toList();
   }
 
   /// Whether the model was seen, even if nothing of it is ready.
   public boolean known(String model) {
-    return entries.containsKey(model);
+    return published.find(model) != null;
   }
 
   /// Where a version stands, or null when nobody asked for it yet.
   public @Nullable VersionStatus status(String model, long version) {
-    Entry entry = entries.get(model);
-    return entry == null ? null : entry.statuses.get(version);
+    Entry entry = published.find(model);
+    return entry == null ? null : entry.statuses().get(version);
   }
 
-  /// Where every version that somebody asked for stands, by model and version; a model that is unavailable as a
-  /// whole has one entry of version 0.
+  /// Where every version that somebody asked for stands, by model and version, as far as the repository knows without
+  /// reading the directory. A model of which nothing was asked for, or that is unavailable as a whole, has an entry of
+  /// version 0.
+  public List<VersionStatus> statuses() {
+    return new TreeMap<>(published.entries())
+        .values().stream().flatMap(entry -> entry.statuses().values().stream()).toList();
+  }
+
+  /// [#statuses] after a look at the directory: models that have come since the last one are in it, and those that have
+  /// gone and are not loaded are not.
   public List<VersionStatus> index() {
-    return new TreeMap<>(entries).values().stream().flatMap(entry -> entry.statuses.values().stream()).toList();
+    var _ = noteModels();
+    forgetModels();
+    return statuses();
   }
 
   /// The version folders of a model, lowest first; reads the directory.
   public long[] versionsOnDisk(String model) {
-    if (!MODEL_NAME.matcher(model).matches()) {
-      return new long[0];
-    }
-    try (Stream<Path> folders = Files.list(root.resolve(model))) {
-      return folders
-          .filter(Files::isDirectory)
-          .map(folder -> folder.getFileName().toString())
-          .filter(VERSION_NAME.asMatchPredicate())
-          .mapToLong(Long::parseLong)
-          .sorted()
-          .toArray();
-    } catch (IOException e) {
-      return new long[0];
-    }
+    return folders.versions(model);
   }
 
-  /// Calls back after every change of what [#find] or [#index] answer, on the thread that made it, before the next
+  /// Calls back after every change of what [#find] or [#statuses] answer, on the thread that made it, before the next
   /// change: a listener has to be quick and must not throw.
   public void onChange(Runnable listener) {
-    listeners.add(listener);
+    published.onChange(listener);
   }
 
-  /// Retires every version and loads none from now on.
-  @Override
-  public void close() {
-    changes.lock();
-    try {
-      closed = true;
-      Map<String, Entry> last = entries;
-      entries = Map.of();
-      last.values().forEach(entry -> entry.model.versions().forEach(ModelVersion::retire));
-      listeners.forEach(Runnable::run);
-    } finally {
-      changes.unlock();
-    }
-  }
-
-  // Notes the models that came since the last look; returns those on disk, by name.
+  /// Notes the models that came since the last look; returns those on disk, by name.
   private List<String> noteModels() {
-    changes.lock();
-    try (Stream<Path> files = Files.list(root)) {
-      List<String> names = new ArrayList<>();
-      for (Path folder : files.filter(Files::isDirectory).sorted().toList()) {
-        String name = folder.getFileName().toString();
-        if (MODEL_NAME.matcher(name).matches()) {
-          names.add(name);
-          if (!closed && !known(name)) {
-            publish(name, Entry.empty(name));
-          }
-        } else if (!name.startsWith(".") && ignored.add(name)) {
-          log.warn("ignored the folder '{}': a model's name is made of letters, digits, '.', '_' and '-'", name);
+    try {
+      List<String> names = folders.models();
+      for (String name : names) {
+        if (!known(name)) {
+          published.change(name, entry -> entry == null ? Entry.unasked(name) : entry);
         }
       }
       return names;
     } catch (IOException e) {
       log.error("the model repository cannot be read, its models stay as they are", e);
-      return List.of();
-    } finally {
-      changes.unlock();
+      return List.copyOf(new ArrayList<>(published.entries().keySet()));
     }
   }
 
-  private void loadByPolicy(String model) {
-    long[] onDisk = versionsOnDisk(model);
-    try {
-      ModelConfiguration configuration = ModelConfiguration.read(modelFolder(model), model, configOptions);
-      long[] wanted = configuration.wanted(onDisk);
-      if (wanted.length == 0) {
-        throw new ModelLoadException(
-            onDisk.length == 0
-                ? "%s has no version folder (a positive integer without leading zeros)".formatted(model)
-                : "%s: its version_policy names none of the versions %s".formatted(model, Arrays.toString(onDisk)));
-      }
-      for (long version : wanted) {
-        loadUnlessReady(model, version, configuration);
-      }
-    } catch (ModelLoadException e) {
-      log.warn("model '{}' is not available: {}", model, e.getMessage());
-      publish(model, entry(model).with(new VersionStatus(model, WHOLE_MODEL, State.UNAVAILABLE, e.getMessage())));
-    }
-  }
-
-  private void loadUnlessReady(String model, long version, ModelConfiguration configuration) {
-    if (ready(model, version) == null) {
-      try {
-        load(model, version, configuration);
-      } catch (ModelLoadException e) {
-        log.warn("model '{}' version {} is not available: {}", model, version, e.getMessage());
+  /// Forgets the models whose folder is gone, once nothing of them is loaded; but not the fault of one that was asked for
+  /// at the start and never there.
+  private void forgetModels() {
+    for (String name : published.entries().keySet()) {
+      if (managed.containsKey(name) && !folders.has(name)) {
+        published.change(name, entry -> entry != null && entry.isAtRest() ? null : entry);
       }
     }
   }
 
-  private ModelVersion load(String model, long version, ModelConfiguration configuration) throws ModelLoadException {
-    ModelVersion previous = ready(model, version);
-    if (previous == null) {
-      publish(model, entry(model).with(new VersionStatus(model, version, State.LOADING, "")));
-    }
-    try {
-      ModelVersion loaded = loader.load(versionFolder(model, version), model, version, configuration);
-      publish(model, entry(model).with(loaded).with(new VersionStatus(model, version, State.READY, "")));
-      if (previous != null) {
-        previous.retire();
-      }
-      return loaded;
-    } catch (ModelLoadException e) {
-      // What was ready stays so: a replacement that fails takes nothing away.
-      State state = previous == null ? State.UNAVAILABLE : State.READY;
-      String reason = (previous == null ? "" : "not replaced: ") + e.getMessage();
-      publish(model, entry(model).with(new VersionStatus(model, version, state, reason)));
-      throw e;
-    }
-  }
+  // --- the end --------------------------------------------------------------------------------------------------------
 
-  private void requireOnDisk(String model, long version) throws ModelLoadException {
-    if (!MODEL_NAME.matcher(model).matches() || !Files.isDirectory(root.resolve(model))) {
-      throw new ModelLoadException("model '%s' is not in the repository".formatted(model));
-    }
-    if (version < 1 || !Files.isDirectory(root.resolve(model).resolve(Long.toString(version)))) {
-      throw new ModelLoadException("model '%s' has no version %d in the repository".formatted(model, version));
-    }
-  }
-
-  // By the name that was checked, never by a caller's path, and never through a link to somewhere else.
-  private Path modelFolder(String model) throws ModelLoadException {
-    return contained(root.resolve(model), model);
-  }
-
-  private Path versionFolder(String model, long version) throws ModelLoadException {
-    return contained(modelFolder(model).resolve(Long.toString(version)), model + "/" + version);
-  }
-
-  private Path contained(Path folder, String label) throws ModelLoadException {
-    try {
-      if (!folder.toRealPath().startsWith(root)) {
-        throw new ModelLoadException("%s is a link that leaves the repository".formatted(label));
-      }
-      return folder;
-    } catch (IOException e) {
-      throw new ModelLoadException("%s cannot be read: %s".formatted(label, e.getClass().getSimpleName()), e);
-    }
-  }
-
-  @SuppressWarnings("ReferenceEquality") // This very status: an equal one may be that of a later unload.
-  private void noteUnloaded(VersionStatus draining, @Nullable Throwable failure) {
-    if (failure != null) {
-      log.error("model '{}' version {} could not be freed", draining.model(), draining.version(), failure);
-    }
-    changes.lock();
-    try {
-      Entry entry = entry(draining.model());
-      // Unless it was loaded again in the meantime.
-      if (entry.statuses.get(draining.version()) == draining) {
-        VersionStatus unloaded =
-            new VersionStatus(draining.model(), draining.version(), State.UNAVAILABLE, "unloaded");
-        publish(draining.model(), entry.with(unloaded));
-      }
-    } finally {
-      changes.unlock();
-    }
-  }
-
-  private @Nullable ModelVersion ready(String name, long version) {
-    return entry(name).model.version(version);
-  }
-
-  private Entry entry(String name) {
-    return entries.getOrDefault(name, Entry.empty(name));
-  }
-
-  private void publish(String name, Entry entry) {
-    Map<String, Entry> changed = new HashMap<>(entries);
-    changed.put(name, entry);
-    entries = Map.copyOf(changed);
-    listeners.forEach(Runnable::run);
+  /// Retires every version and loads none from now on; what is being loaded is closed as soon as it is there.
+  @Override
+  public void close() {
+    closed = true;
+    published.close().forEach(ManagedModel::retire);
+    threads.close();
   }
 }

@@ -6,6 +6,7 @@ import dev.sluice.runtime.model.ModelRuntime;
 import dev.sluice.runtime.model.ModelVersion;
 import dev.sluice.runtime.model.Session;
 import java.nio.file.Path;
+import java.util.List;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -19,13 +20,23 @@ final class VersionLoader {
     this.runtime = runtime;
   }
 
+  /// Whether a session of this configuration has threads of its own, which are started when it is loaded.
+  boolean startsThreads(ModelConfiguration configuration) throws ModelLoadException {
+    return runtime.startsThreads(configuration.settings());
+  }
+
   ModelVersion load(Path folder, String model, long version, ModelConfiguration configuration)
       throws ModelLoadException {
     long start = System.nanoTime();
     try {
-      Session session = runtime.load(folder, configuration.settings());
+      Session loaded = runtime.load(folder, configuration.settings());
+      Session session = loaded;
       try {
-        ResolvedModel resolved = Completion.of(configuration, session.signature());
+        ResolvedModel resolved =
+            Completion.of(
+                configuration,
+                loaded.signature(),
+                () -> RowIndependence.doubt(loaded, RowIndependence.NANOS_MAX));
         session = resolved.seenByCallers(session);
         ModelProfile profile =
             new ModelProfile(
@@ -34,7 +45,8 @@ final class VersionLoader {
                 resolved.config().getResponseCache().getEnable(),
                 Labels.read(configuration),
                 resolved.config().getMetricTagsMap());
-        long runNanos = WarmUp.run(session, "model '%s' version %d".formatted(model, version));
+        List<WarmUpSample> samples = WarmUpSample.of(configuration, resolved);
+        long runNanos = WarmUp.run(session, resolved, samples, "model '%s' version %d".formatted(model, version));
         log.info(
             "model '{}' version {} is ready after {} ms; a run takes {} us",
             model,

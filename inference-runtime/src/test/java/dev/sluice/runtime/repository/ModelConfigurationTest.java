@@ -53,7 +53,7 @@ class ModelConfigurationTest {
               { name: "z", data_type: TYPE_BF16, dims: [ 2 ] }
             ]
             """);
-    ResolvedModel resolved = Completion.of(configuration, SIGNATURE);
+    ResolvedModel resolved = Completion.of(configuration, SIGNATURE, () -> null);
     assertThat(resolved.signature().maxBatchSize()).isEqualTo(8);
     assertThat(resolved.signature().input("x")).isEqualTo(SIGNATURE.input("x"));
     assertThat(resolved.signature().output("y")).isEqualTo(new TensorSpec("y", Datatype.BYTES, Shape.of(-1, 7)));
@@ -78,7 +78,7 @@ class ModelConfigurationTest {
             List.of(),
             0);
     assertThatExceptionOfType(ModelLoadException.class)
-        .isThrownBy(() -> Completion.of(read("input { name: 'x' data_type: TYPE_FP32 dims: [ -1, 16 ] }"), two))
+        .isThrownBy(() -> Completion.of(read("input { name: 'x' data_type: TYPE_FP32 dims: [ -1, 16 ] }"), two, () -> null))
         .withMessage("m/config.pbtxt: input 'x2' of the model is not declared");
   }
 
@@ -88,7 +88,7 @@ class ModelConfigurationTest {
         new Signature(
             SIGNATURE.inputs(), List.of(new TensorSpec("y", Datatype.FP32, Shape.of(1, 3))), List.of(), 4);
     assertThatExceptionOfType(ModelLoadException.class)
-        .isThrownBy(() -> Completion.of(read("max_batch_size: 4"), fixed))
+        .isThrownBy(() -> Completion.of(read("max_batch_size: 4"), fixed, () -> null))
         .withMessage(
             "m/config.pbtxt: autofill failed for model 'm': model does not support batching while non-zero"
                 + " max_batch_size is specified: max_batch_size is 4; output 'y' has shape [1, 3], which does not begin with a free batch"
@@ -145,7 +145,7 @@ class ModelConfigurationTest {
   private void assertMismatch(String text, String message) {
     assertThatCode(() -> read(text)).doesNotThrowAnyException();
     assertThatExceptionOfType(ModelLoadException.class)
-        .isThrownBy(() -> Completion.of(read(text), SIGNATURE))
+        .isThrownBy(() -> Completion.of(read(text), SIGNATURE, () -> null))
         .withMessage(message);
   }
 

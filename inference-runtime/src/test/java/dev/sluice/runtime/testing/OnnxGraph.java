@@ -2,6 +2,7 @@ package dev.sluice.runtime.testing;
 
 import com.google.protobuf.ByteString;
 import dev.sluice.runtime.tensor.Datatype;
+import dev.sluice.runtime.tensor.Shape;
 import dev.sluice.runtime.tensor.Tensor;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -83,6 +84,17 @@ public final class OnnxGraph {
     return this;
   }
 
+  /// As [#externalConstant], in a file that other constants share: from the byte `offset` on.
+  public OnnxGraph externalConstantWithin(String name, String location, long offset, Shape shape) {
+    long length = shape.elements() * Float.BYTES;
+    graph.message(
+        5,
+        externalTensor(name, location, shape.toArray())
+            .message(13, entry("offset", Long.toString(offset)))
+            .message(13, entry("length", Long.toString(length))));
+    return this;
+  }
+
   /// A sparse constant of 32-bit floats whose values are kept in a file beside the model.
   public OnnxGraph externalSparseConstant(String name, String location, long... dims) {
     ProtoMessage sparse = new ProtoMessage().message(1, externalTensor(name, location, dims));
@@ -93,6 +105,12 @@ public final class OnnxGraph {
   /// The file's bytes.
   public byte[] model() {
     return model(List.of());
+  }
+
+  /// The file's bytes, as another time would have written them.
+  public byte[] model(int irVersion, int opset) {
+    ProtoMessage model = new ProtoMessage().number(1, irVersion).message(7, graph).message(8, opset("", opset));
+    return model.toByteString().toByteArray();
   }
 
   /// The file's bytes, with one function of its own (`test.function`) made of this node's attribute.
@@ -227,8 +245,12 @@ public final class OnnxGraph {
     return dims(dims)
         .number(2, elementType(Datatype.FP32))
         .text(8, name)
-        .message(13, new ProtoMessage().text(1, "location").text(2, location))
+        .message(13, entry("location", location))
         .number(14, 1);
+  }
+
+  private static ProtoMessage entry(String key, String value) {
+    return new ProtoMessage().text(1, key).text(2, value);
   }
 
   private static ProtoMessage dims(long... dims) {
