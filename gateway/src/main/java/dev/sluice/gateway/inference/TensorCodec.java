@@ -182,7 +182,7 @@ final class TensorCodec {
       requireBytes(request, i, expected, size);
       bytes = TypedContents.bytes(input.getContents(), spec.datatype(), size);
     } else if (i < request.getRawInputContentsCount()) {
-      bytes = request.getRawInputContents(i).asReadOnlyByteBuffer().order(ByteOrder.LITTLE_ENDIAN);
+      bytes = request.getRawInputContents(i).asReadOnlyByteBuffer().slice().order(ByteOrder.LITTLE_ENDIAN);
       requireBytes(request, i, expected, bytes.remaining());
     } else {
       throw InferenceFailure.invalid(
