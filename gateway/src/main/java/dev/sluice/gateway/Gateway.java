@@ -18,6 +18,7 @@ import dev.sluice.gateway.inference.RepositoryRequests;
 import dev.sluice.gateway.inference.ServerSettings;
 import dev.sluice.gateway.inference.ServerState;
 import dev.sluice.gateway.metrics.GatewayMetrics;
+import dev.sluice.gateway.metrics.GpuMeters;
 import dev.sluice.gateway.metrics.MetricsServer;
 import dev.sluice.gateway.rpc.ResponseCompression;
 import dev.sluice.gateway.routing.InferenceRouter;
@@ -32,11 +33,17 @@ import dev.sluice.gateway.store.Store;
 import dev.sluice.gateway.store.StoreException;
 import dev.sluice.gateway.store.StoreLockedException;
 import dev.sluice.proto.inference.GRPCInferenceServiceGrpc;
+import dev.sluice.runtime.gpu.GpuMonitor;
+import dev.sluice.runtime.model.DeviceUse;
 import dev.sluice.runtime.model.ModelRuntime;
+import dev.sluice.runtime.model.ModelVersion;
+import dev.sluice.runtime.onnx.OnnxOptions;
 import dev.sluice.runtime.onnx.OnnxRuntime;
+import dev.sluice.runtime.repository.Model;
 import dev.sluice.runtime.repository.ModelRepository;
 import dev.sluice.runtime.repository.RepositoryOptions;
 import dev.sluice.runtime.repository.VersionStatus;
+import dev.sluice.runtime.source.ModelSources;
 import io.grpc.Server;
 import io.grpc.ServerInterceptors;
 import io.grpc.ServerServiceDefinition;
@@ -52,7 +59,10 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Clock;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.Deque;
+import java.util.List;
+import java.util.Locale;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.Executor;
 import java.util.concurrent.Executors;
@@ -79,6 +89,7 @@ public final class Gateway implements AutoCloseable {
   private static final int RESETS_WINDOW_SECONDS = 30;
 
   private final GatewayConfig config;
+  private final ModelRuntime runtime;
   private final Deque<AutoCloseable> opened = new ArrayDeque<>();
   private final HealthStatusManager health = new HealthStatusManager();
   private final OpenStreams openStreams = new OpenStreams();
@@ -94,7 +105,12 @@ public final class Gateway implements AutoCloseable {
 
   /// Starts a gateway that runs ONNX models.
   public static Gateway start(GatewayConfig config) throws StartFailure {
-    return start(config, new OnnxRuntime(), Clock.systemUTC());
+    return start(config, OnnxOptions.defaults());
+  }
+
+  /// As above, with what ONNX Runtime is to be started with.
+  public static Gateway start(GatewayConfig config, OnnxOptions options) throws StartFailure {
+    return start(config, new OnnxRuntime(options), Clock.systemUTC());
   }
 
   /// Starts a gateway; when this returns it answers. What was opened before a failure is closed again.
@@ -104,12 +120,14 @@ public final class Gateway implements AutoCloseable {
 
   private Gateway(GatewayConfig config, ModelRuntime runtime, Clock clock) throws StartFailure {
     this.config = config;
+    this.runtime = runtime;
     try {
       this.metrics = opened(new GatewayMetrics());
-      this.repository = opened(openRepository(config, runtime));
+      this.repository = opened(openRepository(config, runtime, opened(ModelSources.of(config.sources()))));
       Lanes lanes = opened(new Lanes());
       this.routes = new Routes(repository, metrics);
       metrics.bind(lanes::waiting, () -> versionsReady(repository));
+      showDevices();
       repository.loadAll();
 
       ServingMarkers markers = new ServingMarkers(config.dataDirectory().resolve("serving"));
@@ -148,9 +166,9 @@ public final class Gateway implements AutoCloseable {
       metrics.storeReadable(controller != null);
 
       Inference inference =
-          new Inference(routes, new InferenceRouter(routes, lanes), metrics, () -> state, config.grpc().mirrorsTyped());
-      ModelQueries queries = new ModelQueries(routes, repository, version(), () -> state);
-      RepositoryRequests requests = new RepositoryRequests(repository, () -> state);
+          new Inference(routes, new InferenceRouter(routes, lanes), metrics, this::state, config.grpc().mirrorsTyped());
+      ModelQueries queries = new ModelQueries(routes, repository, version(), this::state);
+      RepositoryRequests requests = new RepositoryRequests(repository, this::state);
       ServerSettings settings = new ServerSettings(routes);
       ThreadPoolExecutor slow = opened(repositoryThreads());
       this.inferenceServer = opened(inferenceServer(inference, queries, requests, settings, slow));
@@ -168,17 +186,18 @@ public final class Gateway implements AutoCloseable {
       throw e;
     }
     state = ServerState.READY;
-    health.setStatus(HealthStatusManager.SERVICE_NAME_ALL_SERVICES, ServingStatus.SERVING);
-    health.setStatus(GRPCInferenceServiceGrpc.SERVICE_NAME, ServingStatus.SERVING);
+    runtime.onFaultChange(this::showHealth);
+    showHealth();
   }
 
   // --- parts ----------------------------------------------------------------------------------------------------------
 
-  private static ModelRepository openRepository(GatewayConfig config, ModelRuntime runtime) throws StartFailure {
+  private static ModelRepository openRepository(GatewayConfig config, ModelRuntime runtime, ModelSources sources)
+      throws StartFailure {
     Path root = config.modelRepository();
     try {
-      return ModelRepository.open(
-          root, runtime, RepositoryOptions.defaults().withConfiguration(config.configOptions()));
+      RepositoryOptions options = RepositoryOptions.defaults().withConfiguration(config.configOptions());
+      return ModelRepository.open(root, runtime, options, sources);
     } catch (IOException e) {
       throw new StartFailure("model-repository: '%s' is not a directory that can be read".formatted(root));
     }
@@ -196,6 +215,28 @@ public final class Gateway implements AutoCloseable {
                 log.error("the audit trail is not what was written: {}", e.getMessage());
               }
             });
+  }
+
+  private void showDevices() {
+    metrics.gpus().bindDevices(() -> deviceRows(repository));
+    GpuMonitor monitor = GpuMonitor.start();
+    if (monitor != null) {
+      metrics.gpus().bindGpus(opened(monitor));
+    }
+  }
+
+  private static List<GpuMeters.DeviceRow> deviceRows(ModelRepository repository) {
+    List<GpuMeters.DeviceRow> rows = new ArrayList<>();
+    for (Model model : repository.models()) {
+      for (ModelVersion version : model.versions()) {
+        DeviceUse use = version.devices();
+        List<String> devices = use.devices().isEmpty() ? List.of("none") : use.devices();
+        String asked = use.asked().name().toLowerCase(Locale.ROOT);
+        devices.forEach(
+            device -> rows.add(new GpuMeters.DeviceRow(version.model(), version.version(), asked, device)));
+      }
+    }
+    return rows;
   }
 
   private static long versionsReady(ModelRepository repository) {
@@ -302,7 +343,11 @@ public final class Gateway implements AutoCloseable {
 
   private MetricsServer metricsServer() throws StartFailure {
     try {
-      return new MetricsServer(address(config.host(), config.metricsPort()), metrics::scrape, () -> state == ServerState.READY);
+      return new MetricsServer(
+          address(config.host(), config.metricsPort()),
+          metrics::scrape,
+          () -> state() != ServerState.FAULTY,
+          () -> state() == ServerState.READY);
     } catch (IOException e) {
       throw inUse("metrics-port", config.host(), config.metricsPort(), e);
     }
@@ -343,6 +388,20 @@ public final class Gateway implements AutoCloseable {
   public static String version() {
     String version = Gateway.class.getPackage().getImplementationVersion();
     return version == null ? "unpackaged" : version;
+  }
+
+  // --- how it is ------------------------------------------------------------------------------------------------------
+
+  private ServerState state() {
+    ServerState now = state;
+    return now == ServerState.READY && runtime.fault().isPresent() ? ServerState.FAULTY : now;
+  }
+
+  /// Health's own end is final: what comes after it changes nothing any more.
+  private void showHealth() {
+    ServingStatus status = state() == ServerState.READY ? ServingStatus.SERVING : ServingStatus.NOT_SERVING;
+    health.setStatus(HealthStatusManager.SERVICE_NAME_ALL_SERVICES, status);
+    health.setStatus(GRPCInferenceServiceGrpc.SERVICE_NAME, status);
   }
 
   // --- what is running ------------------------------------------------------------------------------------------------

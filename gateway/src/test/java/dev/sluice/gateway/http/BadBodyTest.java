@@ -10,6 +10,7 @@ import dev.sluice.gateway.testing.Rest;
 import dev.sluice.gateway.testing.RestTensors;
 import dev.sluice.gateway.testing.RunningGateway;
 import dev.sluice.runtime.repository.ConfigOptions;
+import dev.sluice.runtime.source.SourceSettings;
 import dev.sluice.runtime.tensor.Datatype;
 import dev.sluice.runtime.tensor.Shape;
 import dev.sluice.runtime.testing.OnnxModels;
@@ -62,7 +63,8 @@ class BadBodyTest {
         RunningGateway.start(
             new GatewayConfig(
                 models, folder.resolve("data"), "127.0.0.1", "127.0.0.1", 0, 0, 0, 0, BYTES_MAX,
-                Duration.ofSeconds(5), ConfigOptions.defaults(), GrpcOptions.defaults()));
+                Duration.ofSeconds(5), ConfigOptions.defaults(), GrpcOptions.defaults(),
+                SourceSettings.defaults(folder.resolve("data/model-cache"))));
   }
 
   @AfterAll
