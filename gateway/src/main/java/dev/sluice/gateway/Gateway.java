@@ -166,9 +166,9 @@ public final class Gateway implements AutoCloseable {
       metrics.storeReadable(controller != null);
 
       Inference inference =
-          new Inference(routes, new InferenceRouter(routes, lanes), metrics, () -> state, config.grpc().mirrorsTyped());
-      ModelQueries queries = new ModelQueries(routes, repository, version(), () -> state);
-      RepositoryRequests requests = new RepositoryRequests(repository, () -> state);
+          new Inference(routes, new InferenceRouter(routes, lanes), metrics, this::state, config.grpc().mirrorsTyped());
+      ModelQueries queries = new ModelQueries(routes, repository, version(), this::state);
+      RepositoryRequests requests = new RepositoryRequests(repository, this::state);
       ServerSettings settings = new ServerSettings(routes);
       ThreadPoolExecutor slow = opened(repositoryThreads());
       this.inferenceServer = opened(inferenceServer(inference, queries, requests, settings, slow));

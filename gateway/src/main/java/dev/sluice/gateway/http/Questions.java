@@ -8,6 +8,7 @@ import dev.sluice.gateway.inference.SharedMemory;
 import dev.sluice.gateway.routing.InferenceFailure;
 import dev.sluice.proto.inference.LogSettingsRequest;
 import dev.sluice.proto.inference.LogSettingsResponse;
+import dev.sluice.proto.inference.ModelConfig;
 import dev.sluice.proto.inference.ModelConfigRequest;
 import dev.sluice.proto.inference.ModelMetadataRequest;
 import dev.sluice.proto.inference.ModelReadyRequest;
@@ -66,9 +67,7 @@ final class Questions {
         }
       }
       case Resource.Configuration(String model, String version) ->
-          message(
-              exchange,
-              queries.config(ModelConfigRequest.newBuilder().setName(model).setVersion(version).build()).getConfig());
+          message(exchange, configuration(model, version));
       case Resource.Index(String repository) -> index(exchange, SettingsReader.index(said, repository));
       case Resource.TraceSetting(String model) -> trace(exchange, SettingsReader.traceSetting(said, model));
       case Resource.Logging _ -> logging(exchange, SettingsReader.logSettings(said));
@@ -95,6 +94,10 @@ final class Questions {
         exchange.empty(HttpStatuses.OK);
       }
     }
+  }
+
+  ModelConfig configuration(String model, String version) throws InferenceFailure {
+    return queries.config(ModelConfigRequest.newBuilder().setName(model).setVersion(version).build()).getConfig();
   }
 
   private static void health(Exchange exchange, boolean well) {

@@ -44,7 +44,8 @@ final class RestHandler extends Handler.Abstract {
   @Override
   public boolean handle(Request request, Response response, Callback callback) {
     Exchange exchange = new Exchange(request, response, callback);
-    Resource resource = Resource.at(request.getHttpURI().getDecodedPath());
+    String path = request.getHttpURI().getDecodedPath();
+    Resource resource = path == null ? null : Resource.at(path);
     if (resource == null) {
       exchange.refuse(HttpStatuses.NOT_FOUND, "Not Found");
       return true;
@@ -140,10 +141,15 @@ final class RestHandler extends Handler.Abstract {
       if (plain == null) {
         return;
       }
-      int jsonLength = jsonLength(exchange.request().getHeaders().get(JSON_LENGTH_HEADER), plain.length());
+      String header = exchange.request().getHeaders().get(JSON_LENGTH_HEADER);
+      int jsonLength = jsonLength(header, plain.length());
+      boolean raw = header != null && jsonLength == 0;
       call =
-          InferRequestReader.read(
-              infer.model(), infer.version(), plain.array(), plain.length(), jsonLength, bytesMax);
+          raw
+              ? RawRequest.read(
+                  questions.configuration(infer.model(), infer.version()), infer.model(), infer.version(), plain)
+              : InferRequestReader.read(
+                  infer.model(), infer.version(), plain.array(), plain.length(), jsonLength, bytesMax);
     } catch (InferenceFailure failure) {
       inference.refused(failure);
       throw failure;
@@ -218,7 +224,11 @@ final class RestHandler extends Handler.Abstract {
         write(response, compression);
       } else {
         // On a thread of the server's: this one is the model's.
-        getServer().getThreadPool().execute(() -> write(response, compression));
+        try {
+          getServer().getThreadPool().execute(() -> write(response, compression));
+        } catch (RejectedExecutionException e) {
+          exchange.abandon(e); // the server has stopped meanwhile
+        }
       }
     }
 

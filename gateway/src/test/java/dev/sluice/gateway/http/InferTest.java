@@ -161,40 +161,41 @@ class InferTest {
   }
 
   @Test
-  void stringsAreTextInTheDocumentAndAnyBytesBehindIt() {
-    assertThat(
-            RestTensors.outputs(
-                RestTensors.inferJson(
-                    rest, "identity-BYTES", List.of(strings("x", Shape.of(3), "", "grüße", "a\0\"b")), List.of())))
-        .containsExactly(strings("y", Shape.of(3), "", "grüße", "a\0\"b"));
+  void stringsAreTextInTheDocumentAndBytesBehindIt() {
+    Tensor texts = strings("x", Shape.of(3), "", "grüße", "a\0\"b");
+    Tensor same = strings("y", Shape.of(3), "", "grüße", "a\0\"b");
 
-    Tensor noText = Tensors.byteStrings("x", Shape.of(1), List.of(new byte[] {(byte) 0xFF, 0}));
-    assertThat(RestTensors.outputs(RestTensors.inferBinary(rest, "identity-BYTES", List.of(noText), List.of())))
-        .containsExactly(Tensors.byteStrings("y", Shape.of(1), List.of(new byte[] {(byte) 0xFF, 0})));
+    assertThat(RestTensors.outputs(RestTensors.inferJson(rest, "identity-BYTES", List.of(texts), List.of())))
+        .containsExactly(same);
+    assertThat(RestTensors.outputs(RestTensors.inferBinary(rest, "identity-BYTES", List.of(texts), List.of())))
+        .containsExactly(same);
   }
 
   @Test
   void anOutputThatJsonCannotCarryIsRefusedWithTheWayOut() {
-    byte[] half =
+    byte[] json =
         "{\"inputs\":[{\"name\":\"x\",\"shape\":[1],\"datatype\":\"FP16\",\"parameters\":{\"binary_data_size\":2}}]}"
             .getBytes(UTF_8);
-    byte[] wholeHalf = Arrays.copyOf(half, half.length + 2);
-    Rest.Answer fp16 = rest.post("/v2/models/identity-FP16/infer", wholeHalf, Rest.JSON_LENGTH, "" + half.length);
+    byte[] body = Arrays.copyOf(json, json.length + 2);
 
-    assertThat(fp16.status()).isEqualTo(400);
-    assertThat(fp16.error())
+    Rest.Answer answer = rest.post("/v2/models/identity-FP16/infer", body, Rest.JSON_LENGTH, "" + json.length);
+
+    assertThat(answer.status()).isEqualTo(400);
+    assertThat(answer.error())
         .isEqualTo("sending FP16 data via JSON is not supported. Please use the binary data format for output 'y'");
+  }
 
-    byte[] text =
-        "{\"inputs\":[{\"name\":\"x\",\"shape\":[1],\"datatype\":\"BYTES\",\"parameters\":{\"binary_data_size\":5}}]}"
-            .getBytes(UTF_8);
-    byte[] wholeText = Arrays.copyOf(text, text.length + 5);
-    wholeText[text.length] = 1;
-    wholeText[text.length + 4] = (byte) 0xFF;
-    Rest.Answer bytes = rest.post("/v2/models/identity-BYTES/infer", wholeText, Rest.JSON_LENGTH, "" + text.length);
+  @Test
+  void aBodyMayBeTheOneInputsBytesAlone() {
+    byte[] body = with(new byte[0], 1, 2, 3, 4, 5, 6);
 
-    assertThat(bytes.status()).isEqualTo(400);
-    assertThat(bytes.error()).startsWith("output 'y' has an element of 1 bytes that are not UTF-8");
+    Rest.Answer answer = rest.post(LINEAR, body, Rest.JSON_LENGTH, "0");
+
+    assertThat(answer.json().get("outputs").get(0).has("data")).isFalse();
+    assertThat(RestTensors.outputs(answer)).containsExactly(floats("y", Shape.of(2, 3), 3, 5, 7, 9, 11, 13));
+    assertThat(rest.post("/v2/models/sum-and-difference/infer", body, Rest.JSON_LENGTH, "0").error())
+        .isEqualTo(
+            "Raw request must only have 1 input (found 1) to be deduced but got 2 inputs in 'sum-and-difference' model configuration");
   }
 
   @Test
