@@ -42,6 +42,7 @@ import dev.sluice.runtime.repository.Model;
 import dev.sluice.runtime.repository.ModelRepository;
 import dev.sluice.runtime.repository.RepositoryOptions;
 import dev.sluice.runtime.repository.VersionStatus;
+import dev.sluice.runtime.source.ModelSources;
 import io.grpc.Server;
 import io.grpc.ServerInterceptors;
 import io.grpc.ServerServiceDefinition;
@@ -119,7 +120,7 @@ public final class Gateway implements AutoCloseable {
     this.runtime = runtime;
     try {
       this.metrics = opened(new GatewayMetrics());
-      this.repository = opened(openRepository(config, runtime));
+      this.repository = opened(openRepository(config, runtime, opened(ModelSources.of(config.sources()))));
       Lanes lanes = opened(new Lanes());
       this.routes = new Routes(repository, metrics);
       metrics.bind(lanes::waiting, () -> versionsReady(repository));
@@ -181,11 +182,12 @@ public final class Gateway implements AutoCloseable {
 
   // --- parts ----------------------------------------------------------------------------------------------------------
 
-  private static ModelRepository openRepository(GatewayConfig config, ModelRuntime runtime) throws StartFailure {
+  private static ModelRepository openRepository(GatewayConfig config, ModelRuntime runtime, ModelSources sources)
+      throws StartFailure {
     Path root = config.modelRepository();
     try {
-      return ModelRepository.open(
-          root, runtime, RepositoryOptions.defaults().withConfiguration(config.configOptions()));
+      RepositoryOptions options = RepositoryOptions.defaults().withConfiguration(config.configOptions());
+      return ModelRepository.open(root, runtime, options, sources);
     } catch (IOException e) {
       throw new StartFailure("model-repository: '%s' is not a directory that can be read".formatted(root));
     }

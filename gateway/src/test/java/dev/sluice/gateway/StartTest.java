@@ -21,6 +21,7 @@ import dev.sluice.proto.control.v1.ListModelsRequest;
 import dev.sluice.proto.control.v1.ListRolloutsRequest;
 import dev.sluice.proto.control.v1.WatchRolloutRequest;
 import dev.sluice.runtime.repository.ConfigOptions;
+import dev.sluice.runtime.source.SourceSettings;
 import dev.sluice.runtime.tensor.Shape;
 import dev.sluice.runtime.testing.OnnxModels;
 import io.grpc.Status.Code;
@@ -280,7 +281,7 @@ class StartTest {
   private static GatewayConfig config(Path models, Path data, String host, int grpc, int metrics, int control) {
     return new GatewayConfig(
         models, data, host, "127.0.0.1", grpc, metrics, control, GatewayConfig.MESSAGE_BYTES_MAX, Duration.ofSeconds(5),
-        ConfigOptions.defaults(), GrpcOptions.defaults());
+        ConfigOptions.defaults(), GrpcOptions.defaults(), SourceSettings.defaults(data.resolve("model-cache")));
   }
 
   private static String failure(GatewayConfig config) {

@@ -86,6 +86,8 @@ public final class ServeCommand implements Callable<Integer> {
       description = "Ignore what Triton's model configuration does not have, with a warning, instead of refusing it.")
   private boolean unknownConfigFieldsIgnored;
 
+  @Mixin private SourceOptions sources = new SourceOptions();
+
   @Option(
       names = "--data-dir",
       paramLabel = "DIR",
@@ -148,7 +150,8 @@ public final class ServeCommand implements Callable<Integer> {
       config =
           new GatewayConfig(
               modelRepository, dataDirectory, host, "127.0.0.1", grpcPort, metricsPort, controlPort, messageBytesMax,
-              Duration.ofSeconds(exitTimeoutSeconds), configOptions(backend), grpcFlags.options());
+              Duration.ofSeconds(exitTimeoutSeconds), configOptions(backend), grpcFlags.options(),
+              sources.settings(dataDirectory, System.getenv()));
     } catch (IllegalArgumentException e) {
       spec.commandLine().getErr().println("sluice: " + e.getMessage());
       return 2;

@@ -2,18 +2,12 @@ package dev.sluice.runtime.gpu;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
-import java.io.IOException;
-import java.io.InputStream;
-import java.nio.file.Files;
+import dev.sluice.runtime.testing.FakeNvml;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
-import java.util.concurrent.TimeUnit;
-import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -29,7 +23,7 @@ class GpuMonitorTest {
 
   @Test
   void eachGpuIsReadAndWhatItDoesNotTellIsMissing() throws Exception {
-    try (GpuMonitor monitor = GpuMonitor.start(fakeLibrary().toString(), Duration.ofMillis(20))) {
+    try (GpuMonitor monitor = GpuMonitor.start(FakeNvml.compile(folder).toString(), Duration.ofMillis(20))) {
       List<GpuReading> first = Objects.requireNonNull(monitor, "no monitor").readings();
       assertThat(first).extracting(GpuReading::uuid).containsExactly("GPU-first", "GPU-second");
       GpuReading gpu = first.getFirst();
@@ -49,26 +43,7 @@ class GpuMonitorTest {
 
   @Test
   void withoutADriverThereIsNoMonitor() throws Exception {
-    Path library = fakeLibrary("-DNO_DRIVER");
+    Path library = FakeNvml.compile(folder, "-DNO_DRIVER");
     assertThat(GpuMonitor.start(library.toString(), Duration.ofSeconds(1))).isNull();
-  }
-
-  private Path fakeLibrary(String... options) throws IOException, InterruptedException {
-    Path source = folder.resolve("fake_nvml.c");
-    try (@Nullable InputStream text = GpuMonitorTest.class.getResourceAsStream("fake_nvml.c")) {
-      Files.copy(Objects.requireNonNull(text), source);
-    }
-    Path library = folder.resolve("libfake-nvml.so");
-    List<String> command = new ArrayList<>(List.of("cc", "-shared", "-fPIC", "-o", library.toString()));
-    command.addAll(List.of(options));
-    command.add(source.toString());
-    try {
-      Process compiler = new ProcessBuilder(command).inheritIO().start();
-      assertThat(compiler.waitFor(60, TimeUnit.SECONDS)).isTrue();
-      assertThat(compiler.exitValue()).isZero();
-    } catch (IOException e) {
-      assumeTrue(false, "skipped: there is no C compiler on this machine");
-    }
-    return library;
   }
 }

@@ -239,7 +239,7 @@ class ModelConfigurationTest {
         """;
     ModelConfiguration configuration = ModelConfiguration.ofJson(folder, "m", json, ConfigOptions.defaults());
     assertThat(configuration.wanted(new long[] {1, 2})).containsExactly(1, 2);
-    ResolvedModel resolved = Completion.of(configuration, SIGNATURE, () -> null);
+    ResolvedModel resolved = Completion.of(configuration, SIGNATURE, DeviceUse.cpu(), () -> null);
     assertThat(resolved.signature().maxBatchSize()).isEqualTo(8);
     assertThat(resolved.scheduling().batching()).isEqualTo(new Batching(8, List.of(), 100_000, false));
   }
