@@ -67,31 +67,43 @@ final class TensorCodec {
         }
       }
     }
-    if (given != signature.inputs().size()) {
+    if (given < signature.requiredInputs() || given > signature.inputs().size()) {
       throw wrongInputs(request, signature);
     }
+    int required = 0;
     for (int i = 0; i < given; i++) {
-      if (signature.input(request.getInputs(i).getName()) == null) {
+      TensorSpec spec = signature.input(request.getInputs(i).getName());
+      if (spec == null) {
         throw InferenceFailure.invalid(
             field(i, "name"),
             "unexpected inference input '%s' for model '%s': its inputs are %s"
                 .formatted(request.getInputs(i).getName(), request.getModelName(), names(signature.inputs())));
       }
+      required += spec.optional() ? 0 : 1;
+    }
+    if (required != signature.requiredInputs()) {
+      throw wrongInputs(request, signature);
     }
   }
 
   private static InferenceFailure wrongInputs(ModelInferRequest request, Signature signature) {
     List<String> got = request.getInputsList().stream().map(InferInputTensor::getName).toList();
+    List<TensorSpec> inputs = signature.inputs();
+    List<TensorSpec> required = inputs.stream().filter(Predicate.not(TensorSpec::optional)).toList();
+    String expected =
+        required.size() == inputs.size()
+            ? "%d inputs".formatted(inputs.size())
+            : "number of inputs between %d and %d".formatted(required.size(), inputs.size());
     return refused(
         request,
         "inputs",
-        "expected %d inputs but got %d inputs for model '%s'. Got input(s) %s, but missing required input(s) %s. Please provide all required input(s)."
+        "expected %s but got %d inputs for model '%s'. Got input(s) %s, but missing required input(s) %s. Please provide all required input(s)."
             .formatted(
-                signature.inputs().size(),
+                expected,
                 got.size(),
                 request.getModelName(),
                 quoted(got),
-                quoted(names(signature.inputs()).stream().filter(Predicate.not(got::contains)).toList())));
+                quoted(names(required).stream().filter(Predicate.not(got::contains)).toList())));
   }
 
   private static TensorSpec spec(ModelInferRequest request, int i, Signature signature) throws InferenceFailure {
@@ -114,7 +126,8 @@ final class TensorCodec {
       throws InferenceFailure {
     InferInputTensor input = request.getInputs(i);
     int rank = input.getShapeCount();
-    boolean fits = rank == spec.shape().rank();
+    boolean anyRank = spec.shape().isAnyRank();
+    boolean fits = anyRank || rank == spec.shape().rank();
     for (int d = 0; d < rank; d++) {
       long dim = input.getShape(d);
       if (dim < 0) {
@@ -124,7 +137,7 @@ final class TensorCodec {
             "All input dimensions should be specified for input '%s' for model '%s', got %s; dimension %d is below 0"
                 .formatted(input.getName(), request.getModelName(), dims(input.getShapeList()), dim));
       }
-      fits = fits && (spec.shape().dim(d) < 0 || spec.shape().dim(d) == dim);
+      fits = fits && (anyRank || spec.shape().dim(d) < 0 || spec.shape().dim(d) == dim);
     }
     if (!fits) {
       throw refused(
