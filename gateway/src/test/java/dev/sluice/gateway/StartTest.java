@@ -245,7 +245,8 @@ class StartTest {
       --exit-timeout-secs -5    | sluice: drain: PT-5S is negative
       --default-max-batch-size -1 | sluice: default-max-batch-size: -1; expected at least 0
       --model-config-name a/b   | sluice: model-config-name: 'a/b'; expected the name of a file in the models' folders 'configs', without '.pbtxt'
-      --backend-config tensorrt,a=1 | sluice: backend-config: 'tensorrt,a=1'; expected 'onnxruntime,default-max-batch-size=N'
+      --backend-config a=1 | sluice: backend-config: 'a=1': expected 'onnxruntime,KEY=VALUE'
+      --device tpu | sluice: device: 'tpu'; expected 'cpu', 'gpu' or 'auto'
       --grpc-port http          | sluice: Invalid value for option '--grpc-port': 'http' is not an int; see 'sluice serve --help'
       --model-control-mode poll | sluice: Unknown options: '--model-control-mode', 'poll'; see 'sluice serve --help'
       """)

@@ -36,6 +36,7 @@ final class VersionLoader {
             Completion.of(
                 configuration,
                 loaded.signature(),
+                loaded.devices(),
                 () -> RowIndependence.doubt(loaded, RowIndependence.NANOS_MAX));
         session = resolved.seenByCallers(session);
         ModelProfile profile =
