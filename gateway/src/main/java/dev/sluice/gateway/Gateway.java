@@ -97,6 +97,8 @@ public final class Gateway implements AutoCloseable {
       Lanes lanes = opened(new Lanes(Runtime.getRuntime().availableProcessors()));
       this.routes = new Routes(repository, metrics);
       metrics.bind(lanes::waiting, () -> versionsReady(repository));
+      repository.onChange(
+          metrics.showVersions(() -> repository.models().stream().flatMap(model -> model.versions().stream()).toList()));
       repository.loadAll();
 
       ServingMarkers markers = new ServingMarkers(config.dataDirectory().resolve("serving"));
