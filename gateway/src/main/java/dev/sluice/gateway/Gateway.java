@@ -1,6 +1,7 @@
 package dev.sluice.gateway;
 
 import dev.sluice.gateway.config.GatewayConfig;
+import dev.sluice.gateway.config.GrpcOptions;
 import dev.sluice.gateway.control.Assembly;
 import dev.sluice.gateway.control.ControlFailure;
 import dev.sluice.gateway.control.Defaults;
@@ -12,10 +13,13 @@ import dev.sluice.gateway.inference.Inference;
 import dev.sluice.gateway.inference.InferenceService;
 import dev.sluice.gateway.inference.ModelQueries;
 import dev.sluice.gateway.inference.OpenStreams;
+import dev.sluice.gateway.inference.RepositoryRequests;
 import dev.sluice.gateway.inference.ServerSettings;
 import dev.sluice.gateway.inference.ServerState;
 import dev.sluice.gateway.metrics.GatewayMetrics;
+import dev.sluice.gateway.metrics.GpuMeters;
 import dev.sluice.gateway.metrics.MetricsServer;
+import dev.sluice.gateway.rpc.ResponseCompression;
 import dev.sluice.gateway.routing.InferenceRouter;
 import dev.sluice.gateway.routing.Lanes;
 import dev.sluice.gateway.routing.Routes;
@@ -28,13 +32,20 @@ import dev.sluice.gateway.store.Store;
 import dev.sluice.gateway.store.StoreException;
 import dev.sluice.gateway.store.StoreLockedException;
 import dev.sluice.proto.inference.GRPCInferenceServiceGrpc;
+import dev.sluice.runtime.gpu.GpuMonitor;
+import dev.sluice.runtime.model.DeviceUse;
 import dev.sluice.runtime.model.ModelRuntime;
+import dev.sluice.runtime.model.ModelVersion;
+import dev.sluice.runtime.onnx.OnnxOptions;
 import dev.sluice.runtime.onnx.OnnxRuntime;
+import dev.sluice.runtime.repository.Model;
 import dev.sluice.runtime.repository.ModelRepository;
 import dev.sluice.runtime.repository.RepositoryOptions;
 import dev.sluice.runtime.repository.VersionStatus;
 import dev.sluice.runtime.source.ModelSources;
 import io.grpc.Server;
+import io.grpc.ServerInterceptors;
+import io.grpc.ServerServiceDefinition;
 import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
 import io.grpc.netty.shaded.io.grpc.netty.NettyServerBuilder;
 import io.grpc.protobuf.services.HealthStatusManager;
@@ -47,10 +58,16 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Clock;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.Deque;
+import java.util.List;
+import java.util.Locale;
+import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
+import java.util.zip.Deflater;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -63,10 +80,14 @@ public final class Gateway implements AutoCloseable {
   /// Behind TLS or not, a caller's metadata is small; what is larger is refused before it is read.
   private static final int METADATA_BYTES_MAX = 16 << 10;
 
+  private static final int REPOSITORY_THREADS = 4;
+  private static final int REPOSITORY_REQUESTS_MAX = 64;
+
   private static final int RESETS_MAX = 200;
   private static final int RESETS_WINDOW_SECONDS = 30;
 
   private final GatewayConfig config;
+  private final ModelRuntime runtime;
   private final Deque<AutoCloseable> opened = new ArrayDeque<>();
   private final HealthStatusManager health = new HealthStatusManager();
   private final OpenStreams openStreams = new OpenStreams();
@@ -81,7 +102,12 @@ public final class Gateway implements AutoCloseable {
 
   /// Starts a gateway that runs ONNX models.
   public static Gateway start(GatewayConfig config) throws StartFailure {
-    return start(config, new OnnxRuntime(), Clock.systemUTC());
+    return start(config, OnnxOptions.defaults());
+  }
+
+  /// As above, with what ONNX Runtime is to be started with.
+  public static Gateway start(GatewayConfig config, OnnxOptions options) throws StartFailure {
+    return start(config, new OnnxRuntime(options), Clock.systemUTC());
   }
 
   /// Starts a gateway; when this returns it answers. What was opened before a failure is closed again.
@@ -91,14 +117,16 @@ public final class Gateway implements AutoCloseable {
 
   private Gateway(GatewayConfig config, ModelRuntime runtime, Clock clock) throws StartFailure {
     this.config = config;
+    this.runtime = runtime;
     try {
       this.metrics = opened(new GatewayMetrics());
       this.repository = opened(openRepository(config, runtime, opened(ModelSources.of(config.sources()))));
-      Lanes lanes = opened(new Lanes(Runtime.getRuntime().availableProcessors()));
+      Lanes lanes = opened(new Lanes());
       this.routes = new Routes(repository, metrics);
       metrics.bind(lanes::waiting, () -> versionsReady(repository));
       repository.onChange(
           metrics.showVersions(() -> repository.models().stream().flatMap(model -> model.versions().stream()).toList()));
+      showDevices();
       repository.loadAll();
 
       ServingMarkers markers = new ServingMarkers(config.dataDirectory().resolve("serving"));
@@ -150,8 +178,8 @@ public final class Gateway implements AutoCloseable {
       throw e;
     }
     state = ServerState.READY;
-    health.setStatus(HealthStatusManager.SERVICE_NAME_ALL_SERVICES, ServingStatus.SERVING);
-    health.setStatus(GRPCInferenceServiceGrpc.SERVICE_NAME, ServingStatus.SERVING);
+    runtime.onFaultChange(this::showHealth);
+    showHealth();
   }
 
   // --- parts ----------------------------------------------------------------------------------------------------------
@@ -181,6 +209,28 @@ public final class Gateway implements AutoCloseable {
             });
   }
 
+  private void showDevices() {
+    metrics.gpus().bindDevices(() -> deviceRows(repository));
+    GpuMonitor monitor = GpuMonitor.start();
+    if (monitor != null) {
+      metrics.gpus().bindGpus(opened(monitor));
+    }
+  }
+
+  private static List<GpuMeters.DeviceRow> deviceRows(ModelRepository repository) {
+    List<GpuMeters.DeviceRow> rows = new ArrayList<>();
+    for (Model model : repository.models()) {
+      for (ModelVersion version : model.versions()) {
+        DeviceUse use = version.devices();
+        List<String> devices = use.devices().isEmpty() ? List.of("none") : use.devices();
+        String asked = use.asked().name().toLowerCase(Locale.ROOT);
+        devices.forEach(
+            device -> rows.add(new GpuMeters.DeviceRow(version.model(), version.version(), asked, device)));
+      }
+    }
+    return rows;
+  }
+
   private static long versionsReady(ModelRepository repository) {
     return repository.statuses().stream().filter(status -> status.state() == VersionStatus.State.READY).count();
   }
@@ -189,27 +239,62 @@ public final class Gateway implements AutoCloseable {
   private Server inferenceServer(Lanes lanes) throws StartFailure {
     InferenceService service =
         new InferenceService(
-            new Inference(routes, new InferenceRouter(routes, lanes), metrics, () -> state, false),
-            new ModelQueries(routes, repository, version(), () -> state),
+            new Inference(
+                routes, new InferenceRouter(routes, lanes), metrics, this::state, config.grpc().mirrorsTyped()),
+            new ModelQueries(routes, repository, version(), this::state),
+            new RepositoryRequests(repository, this::state),
             new ServerSettings(routes),
-            openStreams);
-    return listen(
-        "grpc-port",
+            openStreams,
+            opened(repositoryThreads()));
+    GrpcOptions options = config.grpc();
+    NettyServerBuilder builder =
         NettyServerBuilder.forAddress(address(config.host(), config.grpcPort()))
             .directExecutor()
             .maxInboundMessageSize(config.messageBytesMax())
             .maxInboundMetadataSize(METADATA_BYTES_MAX)
             .maxRstFramesPerWindow(RESETS_MAX, RESETS_WINDOW_SECONDS)
+            .keepAliveTime(options.keepAliveTime().toMillis(), TimeUnit.MILLISECONDS)
+            .keepAliveTimeout(options.keepAliveTimeout().toMillis(), TimeUnit.MILLISECONDS)
             .permitKeepAliveTime(10, TimeUnit.SECONDS)
             .permitKeepAliveWithoutCalls(true)
             .intercept(openStreams)
-            .addService(service.definition())
             .addService(health.getHealthService())
             .addService(ProtoReflectionServiceV1.newInstance())
-            .addService(reflectionV1Alpha())
-            .build(),
-        config.host(),
-        config.grpcPort());
+            .addService(reflectionV1Alpha());
+    if (options.connectionAgeMax().isPositive()) {
+      builder.maxConnectionAge(options.connectionAgeMax().toMillis(), TimeUnit.MILLISECONDS);
+      if (options.connectionAgeGrace().isPositive()) {
+        builder.maxConnectionAgeGrace(options.connectionAgeGrace().toMillis(), TimeUnit.MILLISECONDS);
+      }
+    }
+    ServerServiceDefinition definition = service.definition();
+    int deflateLevel =
+        switch (options.compression()) {
+          case NONE -> 0;
+          case LOW -> Deflater.BEST_SPEED;
+          case MEDIUM -> 6;
+          case HIGH -> Deflater.BEST_COMPRESSION;
+        };
+    if (deflateLevel > 0) {
+      ResponseCompression compression = new ResponseCompression(deflateLevel);
+      builder.compressorRegistry(compression.registry());
+      definition = ServerInterceptors.intercept(definition, compression);
+    }
+    return listen("grpc-port", builder.addService(definition).build(), config.host(), config.grpcPort());
+  }
+
+  /// For clients that load, unload and list models; what does not fit is refused.
+  private static ThreadPoolExecutor repositoryThreads() {
+    ThreadPoolExecutor threads =
+        new ThreadPoolExecutor(
+            REPOSITORY_THREADS,
+            REPOSITORY_THREADS,
+            10,
+            TimeUnit.SECONDS,
+            new ArrayBlockingQueue<>(REPOSITORY_REQUESTS_MAX),
+            task -> Thread.ofPlatform().daemon().name("sluice-repository").unstarted(task));
+    threads.allowCoreThreadTimeOut(true);
+    return threads;
   }
 
   private Server controlServer(String whyNoControl) throws StartFailure {
@@ -239,7 +324,11 @@ public final class Gateway implements AutoCloseable {
 
   private MetricsServer metricsServer() throws StartFailure {
     try {
-      return new MetricsServer(address(config.host(), config.metricsPort()), metrics::scrape, () -> state == ServerState.READY);
+      return new MetricsServer(
+          address(config.host(), config.metricsPort()),
+          metrics::scrape,
+          () -> state() != ServerState.FAULTY,
+          () -> state() == ServerState.READY);
     } catch (IOException e) {
       throw inUse("metrics-port", config.host(), config.metricsPort(), e);
     }
@@ -280,6 +369,20 @@ public final class Gateway implements AutoCloseable {
   public static String version() {
     String version = Gateway.class.getPackage().getImplementationVersion();
     return version == null ? "unpackaged" : version;
+  }
+
+  // --- how it is ------------------------------------------------------------------------------------------------------
+
+  private ServerState state() {
+    ServerState now = state;
+    return now == ServerState.READY && runtime.fault().isPresent() ? ServerState.FAULTY : now;
+  }
+
+  /// Health's own end is final: what comes after it changes nothing any more.
+  private void showHealth() {
+    ServingStatus status = state() == ServerState.READY ? ServingStatus.SERVING : ServingStatus.NOT_SERVING;
+    health.setStatus(HealthStatusManager.SERVICE_NAME_ALL_SERVICES, status);
+    health.setStatus(GRPCInferenceServiceGrpc.SERVICE_NAME, status);
   }
 
   // --- what is running ------------------------------------------------------------------------------------------------

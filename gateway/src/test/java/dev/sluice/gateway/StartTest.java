@@ -12,6 +12,7 @@ import io.grpc.StatusRuntimeException;
 import dev.sluice.gateway.cli.ServeCommand;
 import dev.sluice.gateway.cli.SluiceCommand;
 import dev.sluice.gateway.config.GatewayConfig;
+import dev.sluice.gateway.config.GrpcOptions;
 import dev.sluice.gateway.testing.Refusal;
 import dev.sluice.gateway.testing.RunningGateway;
 import dev.sluice.proto.control.v1.AbortRolloutRequest;
@@ -245,7 +246,8 @@ class StartTest {
       --exit-timeout-secs -5    | sluice: drain: PT-5S is negative
       --default-max-batch-size -1 | sluice: default-max-batch-size: -1; expected at least 0
       --model-config-name a/b   | sluice: model-config-name: 'a/b'; expected the name of a file in the models' folders 'configs', without '.pbtxt'
-      --backend-config tensorrt,a=1 | sluice: backend-config: 'tensorrt,a=1'; expected 'onnxruntime,default-max-batch-size=N'
+      --backend-config a=1 | sluice: backend-config: 'a=1': expected 'onnxruntime,KEY=VALUE'
+      --device tpu | sluice: device: 'tpu'; expected 'cpu', 'gpu' or 'auto'
       --grpc-port http          | sluice: Invalid value for option '--grpc-port': 'http' is not an int; see 'sluice serve --help'
       --model-control-mode poll | sluice: Unknown options: '--model-control-mode', 'poll'; see 'sluice serve --help'
       """)
@@ -279,7 +281,7 @@ class StartTest {
   private static GatewayConfig config(Path models, Path data, String host, int grpc, int metrics, int control) {
     return new GatewayConfig(
         models, data, host, "127.0.0.1", grpc, metrics, control, GatewayConfig.MESSAGE_BYTES_MAX, Duration.ofSeconds(5),
-        ConfigOptions.defaults(), SourceSettings.defaults(data.resolve("model-cache")));
+        ConfigOptions.defaults(), GrpcOptions.defaults(), SourceSettings.defaults(data.resolve("model-cache")));
   }
 
   private static String failure(GatewayConfig config) {

@@ -17,6 +17,7 @@ import java.util.List;
 /// @param messageBytesMax the largest request or response
 /// @param drain how long calls in flight may take to finish at shutdown
 /// @param configOptions how the models' configurations are read
+/// @param grpc how the inference port speaks gRPC
 /// @param sources how models are fetched that are elsewhere
 public record GatewayConfig(
     Path modelRepository,
@@ -29,6 +30,7 @@ public record GatewayConfig(
     int messageBytesMax,
     Duration drain,
     ConfigOptions configOptions,
+    GrpcOptions grpc,
     SourceSettings sources) {
 
   public static final int GRPC_PORT = 8001;
@@ -58,7 +60,13 @@ public record GatewayConfig(
   public static GatewayConfig onFreePorts(Path modelRepository, Path dataDirectory) {
     return new GatewayConfig(
         modelRepository, dataDirectory, "127.0.0.1", "127.0.0.1", 0, 0, 0, MESSAGE_BYTES_MAX, Duration.ofSeconds(5),
-        ConfigOptions.defaults(), SourceSettings.defaults(dataDirectory.resolve("model-cache")));
+        ConfigOptions.defaults(), GrpcOptions.defaults(), SourceSettings.defaults(dataDirectory.resolve("model-cache")));
+  }
+
+  public GatewayConfig with(GrpcOptions options) {
+    return new GatewayConfig(
+        modelRepository, dataDirectory, host, controlHost, grpcPort, metricsPort, controlPort, messageBytesMax, drain,
+        configOptions, options, sources);
   }
 
   private static void checkPort(String name, int port, List<String> problems) {

@@ -100,7 +100,7 @@ class UnusualModelsTest {
     assertThat(answer(raw("constant").addOutputs(output("y")))).containsExactly(floats("y", Shape.of(2), 3, 4));
     assertThat(answer(raw("only-a-weight"))).containsExactly(floats("y", Shape.of(2), 5, 6));
     assertThat(refusal(raw("constant", floats("x", Shape.of(2), 1, 2))).message())
-        .contains("unexpected inference input 'x'");
+        .contains("expected 0 inputs but got 1 inputs for model 'constant'. Got input(s) ['x']");
   }
 
   @Test
@@ -182,7 +182,7 @@ class UnusualModelsTest {
       Tensor x = floats("x", Shape.of(2), 1, 2);
       assertThat(answer(raw(model, x))).containsExactly(floats("y", Shape.of(2), 11, 22));
       assertThat(refusal(raw(model, x, floats("w", Shape.of(2), 0, 0))).message())
-          .contains("unexpected inference input 'w'");
+          .contains("expected 1 inputs but got 2 inputs for model '%s'. Got input(s) ['x','w']".formatted(model));
     }
   }
 
@@ -202,13 +202,9 @@ class UnusualModelsTest {
   @Test
   void aModelOfALaterTimeIsRefusedInWordsThatNameIt() {
     assertThat(version("opset-99").getReason())
-        .startsWith("opset-99/1/model.onnx cannot be loaded: ")
-        .contains("Opset 99")
-        .doesNotContain("::", ".h:", ".cc:");
+        .matches("opset-99/1/model.onnx is written for opset 99 of ai.onnx; ONNX Runtime \\S+ has up to \\d+");
     assertThat(version("ir-version-99").getReason())
-        .startsWith("ir-version-99/1/model.onnx cannot be loaded: ")
-        .contains("Unsupported model IR version: 99, max supported IR version: ")
-        .doesNotContain("::", ".h:", ".cc:");
+        .matches("ir-version-99/1/model.onnx has IR version 99; ONNX Runtime \\S+ reads up to \\d+");
   }
 
   // --- other types ---------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 package dev.sluice.runtime.batching;
 
 import java.util.concurrent.Future;
+import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 
@@ -28,8 +29,12 @@ public interface Timekeeper {
 
       @Override
       public Alarm alarm(long atNanos, Runnable action) {
-        Future<?> scheduled = timer.schedule(action, atNanos - System.nanoTime(), TimeUnit.NANOSECONDS);
-        return () -> scheduled.cancel(false);
+        try {
+          Future<?> scheduled = timer.schedule(action, atNanos - System.nanoTime(), TimeUnit.NANOSECONDS);
+          return () -> scheduled.cancel(false);
+        } catch (RejectedExecutionException e) {
+          return () -> {}; // the timer was shut down, and nobody will wait for long
+        }
       }
     };
   }

@@ -1,5 +1,6 @@
 package dev.sluice.runtime.repository;
 
+import dev.sluice.runtime.model.DeviceUse;
 import dev.sluice.runtime.model.ModelExecutionException;
 import dev.sluice.runtime.model.RunControl;
 import dev.sluice.runtime.model.Session;
@@ -25,6 +26,11 @@ record FetchedSession(Session session, HeldFolder files) implements Session {
   public List<Tensor> run(List<Tensor> inputs, List<String> outputs, RunControl control)
       throws ModelExecutionException {
     return session.run(inputs, outputs, control);
+  }
+
+  @Override
+  public DeviceUse devices() {
+    return session.devices();
   }
 
   @Override

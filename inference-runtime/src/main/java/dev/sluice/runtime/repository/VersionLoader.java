@@ -8,6 +8,7 @@ import dev.sluice.runtime.model.Session;
 import dev.sluice.runtime.source.HeldFolder;
 import dev.sluice.runtime.source.ModelSources;
 import java.nio.file.Path;
+import java.util.List;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -35,8 +36,12 @@ final class VersionLoader {
       Session loaded = open(sources.resolve(versionFolder, model, version), configuration);
       Session session = loaded;
       try {
-        ResolvedModel resolved = 
-            Completion.of(configuration, loaded.signature(), () -> RowIndependence.doubt(loaded, RowIndependence.NANOS_MAX));
+        ResolvedModel resolved =
+            Completion.of(
+                configuration,
+                loaded.signature(),
+                loaded.devices(),
+                () -> RowIndependence.doubt(loaded, RowIndependence.NANOS_MAX));
         session = resolved.seenByCallers(session);
         ModelProfile profile =
             new ModelProfile(
@@ -45,7 +50,8 @@ final class VersionLoader {
                 resolved.config().getResponseCache().getEnable(),
                 Labels.read(configuration),
                 resolved.config().getMetricTagsMap());
-        long runNanos = WarmUp.run(session, "model '%s' version %d".formatted(model, version));
+        List<WarmUpSample> samples = WarmUpSample.of(configuration, resolved);
+        long runNanos = WarmUp.run(session, resolved, samples, "model '%s' version %d".formatted(model, version));
         long loadNanos = System.nanoTime() - start;
         log.info(
             "model '{}' version {} is ready after {} ms; a run takes {} us",
