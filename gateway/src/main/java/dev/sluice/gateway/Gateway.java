@@ -127,6 +127,8 @@ public final class Gateway implements AutoCloseable {
       Lanes lanes = opened(new Lanes());
       this.routes = new Routes(repository, metrics);
       metrics.bind(lanes::waiting, () -> versionsReady(repository));
+      repository.onChange(
+          metrics.showVersions(() -> repository.models().stream().flatMap(model -> model.versions().stream()).toList()));
       showDevices();
       repository.loadAll();
 
