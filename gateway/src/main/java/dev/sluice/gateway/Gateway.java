@@ -1,6 +1,7 @@
 package dev.sluice.gateway;
 
 import dev.sluice.gateway.config.GatewayConfig;
+import dev.sluice.gateway.config.ModelControl;
 import dev.sluice.gateway.control.Assembly;
 import dev.sluice.gateway.control.ControlFailure;
 import dev.sluice.gateway.control.Defaults;
@@ -30,7 +31,10 @@ import dev.sluice.gateway.store.StoreLockedException;
 import dev.sluice.proto.inference.GRPCInferenceServiceGrpc;
 import dev.sluice.runtime.model.ModelRuntime;
 import dev.sluice.runtime.onnx.OnnxRuntime;
+import dev.sluice.runtime.repository.ControlMode;
 import dev.sluice.runtime.repository.ModelRepository;
+import dev.sluice.runtime.repository.RepositoryOptions;
+import dev.sluice.runtime.repository.RepositoryPoll;
 import dev.sluice.runtime.repository.VersionStatus;
 import io.grpc.Server;
 import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
@@ -46,6 +50,7 @@ import java.nio.file.Path;
 import java.time.Clock;
 import java.util.ArrayDeque;
 import java.util.Deque;
+import java.util.List;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
@@ -71,6 +76,7 @@ public final class Gateway implements AutoCloseable {
   private final ModelRepository repository;
   private final GatewayMetrics metrics;
   private final Routes routes;
+  private final Readiness readiness;
   private final @Nullable RolloutController controller;
   private final Server inferenceServer;
   private final Server controlServer;
@@ -95,7 +101,8 @@ public final class Gateway implements AutoCloseable {
       Lanes lanes = opened(new Lanes(Runtime.getRuntime().availableProcessors()));
       this.routes = new Routes(repository, metrics);
       metrics.bind(lanes::waiting, () -> versionsReady(repository));
-      repository.loadAll();
+      this.readiness = new Readiness(repository, routes, config.modelControl().strictReadiness());
+      loadAtStart();
 
       ServingMarkers markers = new ServingMarkers(config.dataDirectory().resolve("serving"));
       String whyNoControl = "";
@@ -127,10 +134,11 @@ public final class Gateway implements AutoCloseable {
         opening = null;
         whyNoControl = "control state in %s: %s".formatted(config.dataDirectory(), e.getMessage());
         log.error("serving baselines only, without rollouts: {}", whyNoControl);
-        markers.read().forEach((model, version) -> Defaults.serve(model, version, repository, routes));
+        markers.read().forEach((model, version) -> Defaults.restore(model, version, repository, routes));
       }
       this.controller = opening;
       metrics.storeReadable(controller != null);
+      requireLoaded();
 
       this.inferenceServer = opened(inferenceServer(lanes));
       this.controlServer = opened(controlServer(whyNoControl));
@@ -146,8 +154,11 @@ public final class Gateway implements AutoCloseable {
       throw e;
     }
     state = ServerState.READY;
-    health.setStatus(HealthStatusManager.SERVICE_NAME_ALL_SERVICES, ServingStatus.SERVING);
-    health.setStatus(GRPCInferenceServiceGrpc.SERVICE_NAME, ServingStatus.SERVING);
+    repository.onChange(this::publishHealth);
+    publishHealth();
+    if (config.modelControl().mode() == ControlMode.POLL) {
+      opened(RepositoryPoll.start(repository, config.modelControl().pollInterval()));
+    }
   }
 
   // --- parts ----------------------------------------------------------------------------------------------------------
@@ -155,10 +166,39 @@ public final class Gateway implements AutoCloseable {
   private static ModelRepository openRepository(GatewayConfig config, ModelRuntime runtime) throws StartFailure {
     Path root = config.modelRepository();
     try {
-      return ModelRepository.open(root, runtime, config.configOptions());
+      ModelControl control = config.modelControl();
+      return ModelRepository.open(
+          root, runtime, new RepositoryOptions(control.mode(), control.loadThreads(), config.configOptions()));
     } catch (IOException e) {
       throw new StartFailure("model-repository: '%s' is not a directory that can be read".formatted(root));
     }
+  }
+
+  private void loadAtStart() {
+    ModelControl control = config.modelControl();
+    if (control.mode() != ControlMode.EXPLICIT || control.loadAtStart().contains(ModelControl.ALL)) {
+      repository.loadAll();
+    } else {
+      repository.loadAll(control.loadAtStart());
+    }
+  }
+
+  private void requireLoaded() throws StartFailure {
+    List<String> faults = readiness.faults();
+    if (config.modelControl().exitOnError() && !faults.isEmpty()) {
+      throw new StartFailure("model-repository: " + String.join("; ", faults));
+    }
+  }
+
+  private boolean isReady() {
+    return state == ServerState.READY && readiness.modelsReady();
+  }
+
+  /// After the end nothing changes it any more: the health service sees to that itself.
+  private void publishHealth() {
+    ServingStatus status = isReady() ? ServingStatus.SERVING : ServingStatus.NOT_SERVING;
+    health.setStatus(HealthStatusManager.SERVICE_NAME_ALL_SERVICES, status);
+    health.setStatus(GRPCInferenceServiceGrpc.SERVICE_NAME, status);
   }
 
   /// In time proportional to the trail, so not before the first answer.
@@ -184,7 +224,7 @@ public final class Gateway implements AutoCloseable {
     InferenceService service =
         new InferenceService(
             new Inference(routes, new InferenceRouter(routes, lanes), metrics, () -> state, false),
-            new ModelQueries(routes, repository, version(), () -> state),
+            new ModelQueries(routes, repository, version(), () -> state, readiness::modelsReady),
             new ServerSettings(routes),
             openStreams);
     return listen(
@@ -216,7 +256,7 @@ public final class Gateway implements AutoCloseable {
         NettyServerBuilder.forAddress(address(config.controlHost(), config.controlPort()))
             .executor(opened(Executors.newVirtualThreadPerTaskExecutor()))
             .addService(new RolloutService(controller, whyNoControl, timer))
-            .addService(new ModelService(repository, routes))
+            .addService(new ModelService(repository, routes, controller, whyNoControl))
             .addService(health.getHealthService())
             .addService(ProtoReflectionServiceV1.newInstance())
             .addService(reflectionV1Alpha())
@@ -233,7 +273,7 @@ public final class Gateway implements AutoCloseable {
 
   private MetricsServer metricsServer() throws StartFailure {
     try {
-      return new MetricsServer(address(config.host(), config.metricsPort()), metrics::scrape, () -> state == ServerState.READY);
+      return new MetricsServer(address(config.host(), config.metricsPort()), metrics::scrape, this::isReady);
     } catch (IOException e) {
       throw inUse("metrics-port", config.host(), config.metricsPort(), e);
     }

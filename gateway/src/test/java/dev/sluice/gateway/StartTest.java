@@ -12,6 +12,7 @@ import io.grpc.StatusRuntimeException;
 import dev.sluice.gateway.cli.ServeCommand;
 import dev.sluice.gateway.cli.SluiceCommand;
 import dev.sluice.gateway.config.GatewayConfig;
+import dev.sluice.gateway.config.ModelControl;
 import dev.sluice.gateway.testing.Refusal;
 import dev.sluice.gateway.testing.RunningGateway;
 import dev.sluice.proto.control.v1.AbortRolloutRequest;
@@ -278,7 +279,7 @@ class StartTest {
   private static GatewayConfig config(Path models, Path data, String host, int grpc, int metrics, int control) {
     return new GatewayConfig(
         models, data, host, "127.0.0.1", grpc, metrics, control, GatewayConfig.MESSAGE_BYTES_MAX, Duration.ofSeconds(5),
-        ConfigOptions.defaults());
+        ConfigOptions.defaults(), ModelControl.defaults());
   }
 
   private static String failure(GatewayConfig config) {

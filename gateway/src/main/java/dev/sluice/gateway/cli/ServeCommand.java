@@ -13,6 +13,7 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
@@ -122,6 +123,9 @@ public final class ServeCommand implements Callable<Integer> {
       description = "How long calls in flight may take to finish at the end (default: ${DEFAULT-VALUE}).")
   private int exitTimeoutSeconds;
 
+  @Mixin
+  private ModelControlOptions modelControl = new ModelControlOptions();
+
   @Override
   public Integer call() throws InterruptedException {
     GatewayConfig config;
@@ -129,7 +133,7 @@ public final class ServeCommand implements Callable<Integer> {
       config =
           new GatewayConfig(
               modelRepository, dataDirectory, host, "127.0.0.1", grpcPort, metricsPort, controlPort, messageBytesMax,
-              Duration.ofSeconds(exitTimeoutSeconds), configOptions());
+              Duration.ofSeconds(exitTimeoutSeconds), configOptions(), modelControl.value());
     } catch (IllegalArgumentException e) {
       spec.commandLine().getErr().println("sluice: " + e.getMessage());
       return 2;

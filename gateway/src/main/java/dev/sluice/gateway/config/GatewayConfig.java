@@ -16,6 +16,7 @@ import java.util.List;
 /// @param messageBytesMax the largest request or response
 /// @param drain how long calls in flight may take to finish at shutdown
 /// @param configOptions how the models' configurations are read
+/// @param modelControl which models are loaded and when
 public record GatewayConfig(
     Path modelRepository,
     Path dataDirectory,
@@ -26,7 +27,8 @@ public record GatewayConfig(
     int controlPort,
     int messageBytesMax,
     Duration drain,
-    ConfigOptions configOptions) {
+    ConfigOptions configOptions,
+    ModelControl modelControl) {
 
   public static final int GRPC_PORT = 8001;
   public static final int METRICS_PORT = 8002;
@@ -55,7 +57,13 @@ public record GatewayConfig(
   public static GatewayConfig onFreePorts(Path modelRepository, Path dataDirectory) {
     return new GatewayConfig(
         modelRepository, dataDirectory, "127.0.0.1", "127.0.0.1", 0, 0, 0, MESSAGE_BYTES_MAX, Duration.ofSeconds(5),
-        ConfigOptions.defaults());
+        ConfigOptions.defaults(), ModelControl.defaults());
+  }
+
+  public GatewayConfig withModelControl(ModelControl other) {
+    return new GatewayConfig(
+        modelRepository, dataDirectory, host, controlHost, grpcPort, metricsPort, controlPort, messageBytesMax, drain,
+        configOptions, other);
   }
 
   private static void checkPort(String name, int port, List<String> problems) {

@@ -9,6 +9,7 @@ import static org.awaitility.Awaitility.await;
 
 import com.google.common.util.concurrent.ListenableFuture;
 import dev.sluice.gateway.config.GatewayConfig;
+import dev.sluice.gateway.config.ModelControl;
 import dev.sluice.gateway.testing.Refusal;
 import dev.sluice.gateway.testing.RunningGateway;
 import dev.sluice.proto.control.v1.ListModelsRequest;
@@ -47,7 +48,7 @@ class CallEndTest {
         RunningGateway.start(
             new GatewayConfig(
                 models, folder.resolve("data"), "127.0.0.1", "127.0.0.1", 0, 0, 0, MESSAGE_BYTES_MAX,
-                Duration.ofSeconds(5), ConfigOptions.defaults()));
+                Duration.ofSeconds(5), ConfigOptions.defaults(), ModelControl.defaults()));
   }
 
   @AfterEach
