@@ -2,6 +2,7 @@ package dev.sluice.gateway;
 
 import dev.sluice.gateway.config.GatewayConfig;
 import dev.sluice.gateway.config.ModelControl;
+import dev.sluice.gateway.config.GrpcOptions;
 import dev.sluice.gateway.control.Assembly;
 import dev.sluice.gateway.control.ControlFailure;
 import dev.sluice.gateway.control.Defaults;
@@ -13,10 +14,12 @@ import dev.sluice.gateway.inference.Inference;
 import dev.sluice.gateway.inference.InferenceService;
 import dev.sluice.gateway.inference.ModelQueries;
 import dev.sluice.gateway.inference.OpenStreams;
+import dev.sluice.gateway.inference.RepositoryRequests;
 import dev.sluice.gateway.inference.ServerSettings;
 import dev.sluice.gateway.inference.ServerState;
 import dev.sluice.gateway.metrics.GatewayMetrics;
 import dev.sluice.gateway.metrics.MetricsServer;
+import dev.sluice.gateway.rpc.ResponseCompression;
 import dev.sluice.gateway.routing.InferenceRouter;
 import dev.sluice.gateway.routing.Lanes;
 import dev.sluice.gateway.routing.Routes;
@@ -37,6 +40,8 @@ import dev.sluice.runtime.repository.RepositoryOptions;
 import dev.sluice.runtime.repository.RepositoryPoll;
 import dev.sluice.runtime.repository.VersionStatus;
 import io.grpc.Server;
+import io.grpc.ServerInterceptors;
+import io.grpc.ServerServiceDefinition;
 import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
 import io.grpc.netty.shaded.io.grpc.netty.NettyServerBuilder;
 import io.grpc.protobuf.services.HealthStatusManager;
@@ -51,9 +56,12 @@ import java.time.Clock;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.List;
+import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
+import java.util.zip.Deflater;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -65,6 +73,9 @@ public final class Gateway implements AutoCloseable {
 
   /// Behind TLS or not, a caller's metadata is small; what is larger is refused before it is read.
   private static final int METADATA_BYTES_MAX = 16 << 10;
+
+  private static final int REPOSITORY_THREADS = 4;
+  private static final int REPOSITORY_REQUESTS_MAX = 64;
 
   private static final int RESETS_MAX = 200;
   private static final int RESETS_WINDOW_SECONDS = 30;
@@ -98,7 +109,7 @@ public final class Gateway implements AutoCloseable {
     try {
       this.metrics = opened(new GatewayMetrics());
       this.repository = opened(openRepository(config, runtime));
-      Lanes lanes = opened(new Lanes(Runtime.getRuntime().availableProcessors()));
+      Lanes lanes = opened(new Lanes());
       this.routes = new Routes(repository, metrics);
       metrics.bind(lanes::waiting, () -> versionsReady(repository));
       this.readiness = new Readiness(repository, routes, config.modelControl().strictReadiness());
@@ -223,27 +234,62 @@ public final class Gateway implements AutoCloseable {
   private Server inferenceServer(Lanes lanes) throws StartFailure {
     InferenceService service =
         new InferenceService(
-            new Inference(routes, new InferenceRouter(routes, lanes), metrics, () -> state, false),
+            new Inference(
+                routes, new InferenceRouter(routes, lanes), metrics, () -> state, config.grpc().mirrorsTyped()),
             new ModelQueries(routes, repository, version(), () -> state, readiness::modelsReady),
+            new RepositoryRequests(repository, () -> state),
             new ServerSettings(routes),
-            openStreams);
-    return listen(
-        "grpc-port",
+            openStreams,
+            opened(repositoryThreads()));
+    GrpcOptions options = config.grpc();
+    NettyServerBuilder builder =
         NettyServerBuilder.forAddress(address(config.host(), config.grpcPort()))
             .directExecutor()
             .maxInboundMessageSize(config.messageBytesMax())
             .maxInboundMetadataSize(METADATA_BYTES_MAX)
             .maxRstFramesPerWindow(RESETS_MAX, RESETS_WINDOW_SECONDS)
+            .keepAliveTime(options.keepAliveTime().toMillis(), TimeUnit.MILLISECONDS)
+            .keepAliveTimeout(options.keepAliveTimeout().toMillis(), TimeUnit.MILLISECONDS)
             .permitKeepAliveTime(10, TimeUnit.SECONDS)
             .permitKeepAliveWithoutCalls(true)
             .intercept(openStreams)
-            .addService(service.definition())
             .addService(health.getHealthService())
             .addService(ProtoReflectionServiceV1.newInstance())
-            .addService(reflectionV1Alpha())
-            .build(),
-        config.host(),
-        config.grpcPort());
+            .addService(reflectionV1Alpha());
+    if (options.connectionAgeMax().isPositive()) {
+      builder.maxConnectionAge(options.connectionAgeMax().toMillis(), TimeUnit.MILLISECONDS);
+      if (options.connectionAgeGrace().isPositive()) {
+        builder.maxConnectionAgeGrace(options.connectionAgeGrace().toMillis(), TimeUnit.MILLISECONDS);
+      }
+    }
+    ServerServiceDefinition definition = service.definition();
+    int deflateLevel =
+        switch (options.compression()) {
+          case NONE -> 0;
+          case LOW -> Deflater.BEST_SPEED;
+          case MEDIUM -> 6;
+          case HIGH -> Deflater.BEST_COMPRESSION;
+        };
+    if (deflateLevel > 0) {
+      ResponseCompression compression = new ResponseCompression(deflateLevel);
+      builder.compressorRegistry(compression.registry());
+      definition = ServerInterceptors.intercept(definition, compression);
+    }
+    return listen("grpc-port", builder.addService(definition).build(), config.host(), config.grpcPort());
+  }
+
+  /// For clients that load, unload and list models; what does not fit is refused.
+  private static ThreadPoolExecutor repositoryThreads() {
+    ThreadPoolExecutor threads =
+        new ThreadPoolExecutor(
+            REPOSITORY_THREADS,
+            REPOSITORY_THREADS,
+            10,
+            TimeUnit.SECONDS,
+            new ArrayBlockingQueue<>(REPOSITORY_REQUESTS_MAX),
+            task -> Thread.ofPlatform().daemon().name("sluice-repository").unstarted(task));
+    threads.allowCoreThreadTimeOut(true);
+    return threads;
   }
 
   private Server controlServer(String whyNoControl) throws StartFailure {

@@ -12,6 +12,7 @@ import io.grpc.StatusRuntimeException;
 import dev.sluice.gateway.cli.ServeCommand;
 import dev.sluice.gateway.cli.SluiceCommand;
 import dev.sluice.gateway.config.GatewayConfig;
+import dev.sluice.gateway.config.GrpcOptions;
 import dev.sluice.gateway.config.ModelControl;
 import dev.sluice.gateway.testing.Refusal;
 import dev.sluice.gateway.testing.RunningGateway;
@@ -247,7 +248,12 @@ class StartTest {
       --model-config-name a/b   | sluice: model-config-name: 'a/b'; expected the name of a file in the models' folders 'configs', without '.pbtxt'
       --backend-config tensorrt,a=1 | sluice: backend-config: 'tensorrt,a=1'; expected 'onnxruntime,default-max-batch-size=N'
       --grpc-port http          | sluice: Invalid value for option '--grpc-port': 'http' is not an int; see 'sluice serve --help'
-      --model-control-mode poll | sluice: Unknown options: '--model-control-mode', 'poll'; see 'sluice serve --help'
+      --pinned-memory 1         | sluice: Unknown options: '--pinned-memory', '1'; see 'sluice serve --help'
+      --model-control-mode often | sluice: Invalid value for option '--model-control-mode': 'often' is not a mode: expected none, poll or explicit; see 'sluice serve --help'
+      --repository-poll-secs 0  | sluice: repository-poll-secs: 0 is not above 0
+      --model-load-thread-count 0 | sluice: model-load-thread-count: 0 is not between 1 and 64
+      --load-model m            | sluice: load-model: needs --model-control-mode=explicit; in the other modes every model is loaded
+      --model-control-mode=explicit --load-model=m --load-model=* | sluice: load-model: '*' stands for all models and is given alone
       """)
   void wrongSettingsAreNamedOneByOne(String arguments, String said) {
     Said answer = serve(arguments.split(" "));
@@ -279,7 +285,7 @@ class StartTest {
   private static GatewayConfig config(Path models, Path data, String host, int grpc, int metrics, int control) {
     return new GatewayConfig(
         models, data, host, "127.0.0.1", grpc, metrics, control, GatewayConfig.MESSAGE_BYTES_MAX, Duration.ofSeconds(5),
-        ConfigOptions.defaults(), ModelControl.defaults());
+        ConfigOptions.defaults(), GrpcOptions.defaults(), ModelControl.defaults());
   }
 
   private static String failure(GatewayConfig config) {

@@ -126,6 +126,9 @@ public final class ServeCommand implements Callable<Integer> {
   @Mixin
   private ModelControlOptions modelControl = new ModelControlOptions();
 
+  @Mixin
+  private GrpcFlags grpcFlags = new GrpcFlags();
+
   @Override
   public Integer call() throws InterruptedException {
     GatewayConfig config;
@@ -133,7 +136,8 @@ public final class ServeCommand implements Callable<Integer> {
       config =
           new GatewayConfig(
               modelRepository, dataDirectory, host, "127.0.0.1", grpcPort, metricsPort, controlPort, messageBytesMax,
-              Duration.ofSeconds(exitTimeoutSeconds), configOptions(), modelControl.value());
+              Duration.ofSeconds(exitTimeoutSeconds), configOptions(), grpcFlags.options(),
+              modelControl.value());
     } catch (IllegalArgumentException e) {
       spec.commandLine().getErr().println("sluice: " + e.getMessage());
       return 2;

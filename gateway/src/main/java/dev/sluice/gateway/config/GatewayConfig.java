@@ -16,6 +16,7 @@ import java.util.List;
 /// @param messageBytesMax the largest request or response
 /// @param drain how long calls in flight may take to finish at shutdown
 /// @param configOptions how the models' configurations are read
+/// @param grpc how the inference port speaks gRPC
 /// @param modelControl which models are loaded and when
 public record GatewayConfig(
     Path modelRepository,
@@ -28,6 +29,7 @@ public record GatewayConfig(
     int messageBytesMax,
     Duration drain,
     ConfigOptions configOptions,
+    GrpcOptions grpc,
     ModelControl modelControl) {
 
   public static final int GRPC_PORT = 8001;
@@ -57,13 +59,19 @@ public record GatewayConfig(
   public static GatewayConfig onFreePorts(Path modelRepository, Path dataDirectory) {
     return new GatewayConfig(
         modelRepository, dataDirectory, "127.0.0.1", "127.0.0.1", 0, 0, 0, MESSAGE_BYTES_MAX, Duration.ofSeconds(5),
-        ConfigOptions.defaults(), ModelControl.defaults());
+        ConfigOptions.defaults(), GrpcOptions.defaults(), ModelControl.defaults());
   }
 
-  public GatewayConfig withModelControl(ModelControl other) {
+  public GatewayConfig with(GrpcOptions options) {
     return new GatewayConfig(
         modelRepository, dataDirectory, host, controlHost, grpcPort, metricsPort, controlPort, messageBytesMax, drain,
-        configOptions, other);
+        configOptions, options, modelControl);
+  }
+
+  public GatewayConfig with(ModelControl control) {
+    return new GatewayConfig(
+        modelRepository, dataDirectory, host, controlHost, grpcPort, metricsPort, controlPort, messageBytesMax, drain,
+        configOptions, grpc, control);
   }
 
   private static void checkPort(String name, int port, List<String> problems) {

@@ -23,6 +23,10 @@ import dev.sluice.proto.inference.ModelStatisticsResponse;
 import dev.sluice.proto.inference.ModelStreamInferResponse;
 import dev.sluice.proto.inference.RepositoryIndexRequest;
 import dev.sluice.proto.inference.RepositoryIndexResponse;
+import dev.sluice.proto.inference.RepositoryModelLoadRequest;
+import dev.sluice.proto.inference.RepositoryModelLoadResponse;
+import dev.sluice.proto.inference.RepositoryModelUnloadRequest;
+import dev.sluice.proto.inference.RepositoryModelUnloadResponse;
 import dev.sluice.proto.inference.ServerLiveRequest;
 import dev.sluice.proto.inference.ServerLiveResponse;
 import dev.sluice.proto.inference.ServerMetadataRequest;
@@ -42,21 +46,33 @@ import io.grpc.ServerServiceDefinition;
 import io.grpc.ServerInterceptors;
 import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
+import java.util.concurrent.Executor;
+import java.util.concurrent.RejectedExecutionException;
 
 /// `inference.GRPCInferenceService`: the protocol's calls, one short method each.
 public final class InferenceService extends GRPCInferenceServiceImplBase {
 
   private final Inference inference;
   private final ModelQueries queries;
+  private final RepositoryRequests repository;
   private final ServerSettings settings;
   private final OpenStreams openStreams;
+  private final Executor slow;
 
+  /// @param slow bounded, for requests that take as long as a model's load does
   public InferenceService(
-      Inference inference, ModelQueries queries, ServerSettings settings, OpenStreams openStreams) {
-    this.openStreams = openStreams;
+      Inference inference,
+      ModelQueries queries,
+      RepositoryRequests repository,
+      ServerSettings settings,
+      OpenStreams openStreams,
+      Executor slow) {
     this.inference = inference;
     this.queries = queries;
+    this.repository = repository;
     this.settings = settings;
+    this.openStreams = openStreams;
+    this.slow = slow;
   }
 
   /// The service with what it needs around it.
@@ -135,7 +151,19 @@ public final class InferenceService extends GRPCInferenceServiceImplBase {
 
   @Override
   public void repositoryIndex(RepositoryIndexRequest request, StreamObserver<RepositoryIndexResponse> out) {
-    answer(out, () -> queries.index(request));
+    answerLater(out, () -> queries.index(request));
+  }
+
+  @Override
+  public void repositoryModelLoad(
+      RepositoryModelLoadRequest request, StreamObserver<RepositoryModelLoadResponse> out) {
+    answerLater(out, () -> repository.load(request));
+  }
+
+  @Override
+  public void repositoryModelUnload(
+      RepositoryModelUnloadRequest request, StreamObserver<RepositoryModelUnloadResponse> out) {
+    answerLater(out, () -> repository.unload(request));
   }
 
   // --- settings ------------------------------------------------------------------------------------------------------
@@ -212,6 +240,21 @@ public final class InferenceService extends GRPCInferenceServiceImplBase {
 
   private interface Query<T> {
     T answer() throws InferenceFailure;
+  }
+
+  /// Off the event loop, which has other callers waiting.
+  private <T> void answerLater(StreamObserver<T> out, Query<T> query) {
+    // A caller that has gone takes no notice, and what it asked for is done all the same.
+    ((ServerCallStreamObserver<T>) out).setOnCancelHandler(() -> {});
+    try {
+      slow.execute(() -> answer(out, query));
+    } catch (RejectedExecutionException e) {
+      out.onError(
+          Statuses.of(
+              new InferenceFailure(
+                  InferenceFailure.Kind.OVERLOADED,
+                  "too many requests to load or unload a model wait already; try again later")));
+    }
   }
 
   private static <T> void answer(StreamObserver<T> out, Query<T> query) {

@@ -4,14 +4,10 @@ import dev.sluice.gateway.routing.InferenceFailure;
 import dev.sluice.gateway.routing.InferenceFailure.Kind;
 import dev.sluice.gateway.routing.Route;
 import dev.sluice.gateway.routing.Routes;
-import dev.sluice.proto.inference.DataType;
-import dev.sluice.proto.inference.ModelConfig;
 import dev.sluice.proto.inference.ModelConfigRequest;
 import dev.sluice.proto.inference.ModelConfigResponse;
-import dev.sluice.proto.inference.ModelInput;
 import dev.sluice.proto.inference.ModelMetadataRequest;
 import dev.sluice.proto.inference.ModelMetadataResponse;
-import dev.sluice.proto.inference.ModelOutput;
 import dev.sluice.proto.inference.ModelReadyRequest;
 import dev.sluice.proto.inference.ModelReadyResponse;
 import dev.sluice.proto.inference.ModelStatisticsRequest;
@@ -27,17 +23,11 @@ import dev.sluice.runtime.model.Signature;
 import dev.sluice.runtime.repository.Model;
 import dev.sluice.runtime.repository.ModelRepository;
 import dev.sluice.runtime.repository.VersionStatus;
-import dev.sluice.runtime.tensor.Datatype;
-import dev.sluice.runtime.tensor.Shape;
 import dev.sluice.runtime.tensor.TensorSpec;
 import java.util.Comparator;
 import java.util.List;
-import java.util.Map;
-import java.util.TreeMap;
 import java.util.function.BooleanSupplier;
 import java.util.function.Supplier;
-import java.util.stream.Collectors;
-import java.util.stream.LongStream;
 
 /// What a client may ask about the server and its models, below every wire.
 public final class ModelQueries {
@@ -46,6 +36,8 @@ public final class ModelQueries {
   private static final List<String> EXTENSIONS =
       List.of(
           "classification",
+          "model_repository",
+          "model_repository(unload_dependents)",
           "schedule_policy",
           "model_configuration",
           "binary_tensor_data",
@@ -145,44 +137,9 @@ public final class ModelQueries {
   }
 
   public ModelConfigResponse config(ModelConfigRequest request) throws InferenceFailure {
-    ModelVersion version = routes.find(request.getName(), request.getVersion()).version();
-    ModelConfig said = version.profile().config();
-    return ModelConfigResponse.newBuilder().setConfig(said.getName().isEmpty() ? configOf(version) : said).build();
-  }
-
-  /// What a version's signature alone says.
-  private static ModelConfig configOf(ModelVersion version) {
-    Signature signature = version.signature();
-    int batchDims = signature.maxBatchSize() > 0 ? 1 : 0;
-    ModelConfig.Builder config =
-        ModelConfig.newBuilder()
-            .setName(version.model())
-            .setPlatform(Model.PLATFORM)
-            .setBackend("onnxruntime")
-            .setMaxBatchSize(signature.maxBatchSize());
-    for (TensorSpec spec : signature.inputs()) {
-      config.addInput(
-          ModelInput.newBuilder()
-              .setName(spec.name())
-              .setDataType(dataType(spec.datatype()))
-              .addAllDims(dims(spec.shape(), batchDims)));
-    }
-    for (TensorSpec spec : signature.outputs()) {
-      config.addOutput(
-          ModelOutput.newBuilder()
-              .setName(spec.name())
-              .setDataType(dataType(spec.datatype()))
-              .addAllDims(dims(spec.shape(), batchDims)));
-    }
-    return config.build();
-  }
-
-  private static List<Long> dims(Shape shape, int from) {
-    return LongStream.of(shape.toArray()).skip(from).boxed().toList();
-  }
-
-  private static DataType dataType(Datatype datatype) {
-    return datatype == Datatype.BYTES ? DataType.TYPE_STRING : DataType.valueOf("TYPE_" + datatype.name());
+    return ModelConfigResponse.newBuilder()
+        .setConfig(routes.find(request.getName(), request.getVersion()).version().profile().config())
+        .build();
   }
 
   /// Since each version was loaded: of one version, of a model's ready ones, or of all that are ready.
@@ -221,39 +178,28 @@ public final class ModelQueries {
   // --- the repository -------------------------------------------------------------------------------------------------
 
   /// Every model of the repository, by name: a line for each version that somebody asked for, and one with the name alone
-  /// for a model of which nobody asked for anything.
+  /// for a model of which nobody asked for anything. Reads the repository's directory.
   public RepositoryIndexResponse index(RepositoryIndexRequest request) throws InferenceFailure {
     if (!request.getRepositoryName().isEmpty()) {
       throw InferenceFailure.unsupported("'repository_name' specification is not supported");
     }
-    Map<String, List<VersionStatus>> statuses =
-        repository.index().stream()
-            .collect(Collectors.groupingBy(VersionStatus::model, TreeMap::new, Collectors.toList()));
-    repository.models().forEach(model -> statuses.computeIfAbsent(model.name(), _ -> List.of()));
     RepositoryIndexResponse.Builder response = RepositoryIndexResponse.newBuilder();
-    statuses.forEach(
-        (model, versions) -> {
-          if (versions.isEmpty() && !request.getReady()) {
-            response.addModels(ModelIndex.newBuilder().setName(model));
-          }
-          for (VersionStatus version : versions) {
-            if (!request.getReady() || version.state() == VersionStatus.State.READY) {
-              response.addModels(index(version));
-            }
-          }
-        });
+    for (VersionStatus status : repository.index()) {
+      if (!request.getReady() || status.state() == VersionStatus.State.READY) {
+        response.addModels(index(status));
+      }
+    }
     return response.build();
   }
 
   private static ModelIndex index(VersionStatus status) {
-    ModelIndex.Builder index =
-        ModelIndex.newBuilder()
-            .setName(status.model())
-            .setState(status.state() == VersionStatus.State.UNKNOWN ? "" : status.state().name())
-            .setReason(status.reason());
+    ModelIndex.Builder index = ModelIndex.newBuilder().setName(status.model());
+    if (status.state() == VersionStatus.State.UNKNOWN) {
+      return index.build();
+    }
     if (status.version() != 0) { // which speaks of the model as a whole
       index.setVersion(Long.toString(status.version()));
     }
-    return index.build();
+    return index.setState(status.state().name()).setReason(status.reason()).build();
   }
 }

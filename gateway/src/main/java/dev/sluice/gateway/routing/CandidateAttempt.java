@@ -5,27 +5,25 @@ import dev.sluice.router.assignment.Exposure;
 import dev.sluice.router.assignment.Variant;
 import dev.sluice.router.observation.FallbackReason;
 import dev.sluice.router.observation.Observation;
-import dev.sluice.runtime.model.ModelExecutionException;
 import dev.sluice.runtime.model.ModelVersion;
-import dev.sluice.runtime.model.RunControl;
 import dev.sluice.runtime.tensor.Tensor;
 import java.util.List;
 import java.util.concurrent.Future;
-import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.jspecify.annotations.Nullable;
 
 /// One request that the candidate is to answer, with the baseline behind it.
 ///
-/// The candidate runs on the rollout's own threads for its share of the caller's time. Whatever goes wrong with it (it fails,
+/// The candidate runs through its own version's queue, never on the thread that brought the request, for its share of the
+/// caller's time: one that hangs holds its own instances and nobody else's. Whatever goes wrong with it (it fails,
 /// answers out of shape, is late, is not loaded, has no room, or is left alone by the circuit breaker), the baseline answers
 /// within the same call. The first of "candidate answered", "candidate gave up" and "time is up" settles the attempt; the others
 /// find it settled.
 ///
 /// Only the baseline's success turns a candidate's failure into evidence: what neither can compute, or neither in time, is the
 /// caller's mistake.
-final class CandidateAttempt {
+final class CandidateAttempt implements VersionRun.Completion {
 
   private final Route route;
   private final LiveRollout rollout;
@@ -35,11 +33,11 @@ final class CandidateAttempt {
   private final Responder responder;
   private final Routes routes;
   private final Lanes lanes;
-  private final RunControl control = RunControl.create();
   private final AtomicBoolean settled = new AtomicBoolean();
   private final long startedNanos = System.nanoTime();
 
   private volatile @Nullable Future<?> timeout;
+  private volatile @Nullable VersionRun run;
 
   /// @param budgetNanos the candidate's part of the caller's time, above 0
   CandidateAttempt(
@@ -70,59 +68,60 @@ final class CandidateAttempt {
     }
     rollout.ledger().dispatchedLive(assignment.segment());
     timeout = lanes.timer().schedule(this::expire, budgetNanos, TimeUnit.NANOSECONDS);
-    try {
-      rollout.candidateThreads().execute(this::run);
-    } catch (RejectedExecutionException e) {
-      giveUp(FallbackReason.SATURATED, true);
-    }
-  }
-
-  /// On one of the candidate's threads.
-  private void run() {
-    if (settled.get()) {
-      return;
-    }
-    if (request.lifetime().isOver()) {
-      abandon(request.lifetime().over());
-      return;
-    }
-    if (Exposure.isFlipped(rollout.ledger().exposure())) {
-      giveUp(FallbackReason.STOPPED, true);
-      return;
-    }
     ModelVersion candidate = routes.acquire(rollout.note().model(), rollout.note().candidateVersion());
     if (candidate == null) {
       giveUp(FallbackReason.UNAVAILABLE, true);
       return;
     }
-    long runStartedNanos = System.nanoTime();
-    try (CallLifetime.Registration _ = request.lifetime().onOver(control::terminate)) {
-      List<Tensor> outputs = candidate.run(request.inputs(), request.outputs(), control);
-      VersionRun.recordAnswer(candidate, request, startedNanos, runStartedNanos);
-      if (AnswerCheck.fits(outputs, request.outputs(), route.version().signature())) {
-        succeed(outputs);
-      } else {
-        giveUp(FallbackReason.MALFORMED, true);
-      }
-    } catch (ModelExecutionException e) {
-      recordFailure(candidate, VersionRun.failure(e, request));
-      switch (e.kind()) {
-        // An input that is wrong is so for the baseline too, which then says so.
-        case FAILED, INVALID_INPUT -> giveUp(FallbackReason.FAILED, true);
-        case TERMINATED -> abandon(request.lifetime().over());
-      }
-    } catch (RuntimeException | Error e) {
-      recordFailure(candidate, VersionRun.unexpected(candidate, e));
-      giveUp(FallbackReason.FAILED, true);
-    } finally {
-      candidate.release();
+    VersionRun started = new VersionRun(candidate, request, lanes, this);
+    run = started;
+    started.startInQueue();
+    if (settled.get()) {
+      started.cancel(); // time was up before there was anything to stop
     }
   }
 
-  private void recordFailure(ModelVersion candidate, InferenceFailure failure) {
-    candidate
-        .statistics()
-        .failed(VersionRun.reason(failure.kind()), System.nanoTime() - request.startedNanos());
+  // --- what the candidate does ----------------------------------------------------------------------------------------
+
+  @Override
+  public boolean isWanted() {
+    return !settled.get() && !Exposure.isFlipped(rollout.ledger().exposure());
+  }
+
+  @Override
+  public void succeeded(List<Tensor> outputs, long nanos) {
+    if (AnswerCheck.fits(outputs, request.outputs(), route.version().signature())) {
+      succeed(outputs);
+    } else {
+      giveUp(FallbackReason.MALFORMED, true);
+    }
+  }
+
+  @Override
+  public void failed(InferenceFailure failure, long nanos) {
+    switch (failure.kind()) {
+      // An input that is wrong is so for the baseline too, which then says so.
+      case EXECUTION_FAILED, INVALID_REQUEST -> giveUp(FallbackReason.FAILED, true);
+      case OVERLOADED -> giveUp(FallbackReason.SATURATED, true);
+      case QUEUE_TIMEOUT -> giveUp(FallbackReason.SATURATED, false); // on the timer
+      case CANCELLED, DEADLINE_EXCEEDED -> {
+        if (request.lifetime().isOver()) {
+          abandon(failure);
+        } else {
+          giveUp(FallbackReason.STOPPED, true); // everybody was sent back while it waited
+        }
+      }
+      case UNKNOWN_MODEL,
+          UNKNOWN_VERSION,
+          MODEL_NOT_READY,
+          UNSUPPORTED,
+          UNKNOWN_SHARED_MEMORY,
+          LOAD_NOT_ALLOWED,
+          LOAD_FAILED,
+          LOAD_INVALID,
+          SHUTTING_DOWN ->
+          abandon(failure);
+    }
   }
 
   private void succeed(List<Tensor> outputs) {
@@ -144,8 +143,9 @@ final class CandidateAttempt {
 
   /// On the timer: the candidate's share of the caller's time is used up.
   private void expire() {
-    if (giveUp(FallbackReason.LATE, false)) {
-      control.terminate();
+    VersionRun started = run;
+    if (giveUp(FallbackReason.LATE, false) && started != null) {
+      started.cancel();
     }
   }
 
@@ -187,26 +187,36 @@ final class CandidateAttempt {
       responder.fail(InferenceRouter.unloaded(route));
       return;
     }
-    VersionRun.start(
-        baseline,
-        request,
-        lanes,
-        inlineAllowed,
-        new VersionRun.Completion() {
-          @Override
-          public void succeeded(List<Tensor> outputs, long nanos) {
-            responder.answer(new Answer(route.version().version(), outputs, Variant.BASELINE, reason));
-            rollout.meters(Variant.BASELINE, assignment.segment()).answered(nanos);
-            observeFallback(reason, candidateNanos, nanos);
-          }
+    VersionRun standIn =
+        new VersionRun(
+            baseline,
+            request,
+            lanes,
+            new VersionRun.Completion() {
+              @Override
+              public boolean isWanted() {
+                return true;
+              }
 
-          @Override
-          public void failed(InferenceFailure failure, long nanos) {
-            responder.fail(failure);
-            rollout.meters(Variant.BASELINE, assignment.segment()).failed(failure.kind().name());
-            releaseBreaker(reason);
-          }
-        });
+              @Override
+              public void succeeded(List<Tensor> outputs, long nanos) {
+                responder.answer(new Answer(route.version().version(), outputs, Variant.BASELINE, reason));
+                rollout.meters(Variant.BASELINE, assignment.segment()).answered(nanos);
+                observeFallback(reason, candidateNanos, nanos);
+              }
+
+              @Override
+              public void failed(InferenceFailure failure, long nanos) {
+                responder.fail(failure);
+                rollout.meters(Variant.BASELINE, assignment.segment()).failed(failure.kind().name());
+                releaseBreaker(reason);
+              }
+            });
+    if (inlineAllowed) {
+      standIn.start();
+    } else {
+      standIn.startInQueue();
+    }
   }
 
   /// The baseline could do what the candidate could not: that is evidence, unless the caller gave so little time that the

@@ -16,7 +16,7 @@ public final class InferenceFailure extends Exception {
     UNSUPPORTED,
     /// Memory that this server shares with nobody.
     UNKNOWN_SHARED_MEMORY,
-    /// Models are loaded and unloaded by the server alone, as it was started.
+    /// Models are loaded and unloaded by the server alone, as it was started, or something holds on to this one now.
     LOAD_NOT_ALLOWED,
     /// The model that was to be loaded is not in the repository, or what was to be unloaded stays.
     LOAD_FAILED,
@@ -26,6 +26,8 @@ public final class InferenceFailure extends Exception {
     EXECUTION_FAILED,
     /// The queue is full.
     OVERLOADED,
+    /// It has waited in the queue for as long as it may.
+    QUEUE_TIMEOUT,
     /// The caller's time ran out.
     DEADLINE_EXCEEDED,
     /// The caller has gone.

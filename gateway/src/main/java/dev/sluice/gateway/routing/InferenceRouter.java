@@ -48,24 +48,29 @@ public final class InferenceRouter {
       responder.fail(unloaded(route));
       return;
     }
-    VersionRun.start(
-        version,
-        request,
-        lanes,
-        true,
-        new VersionRun.Completion() {
-          @Override
-          public void succeeded(List<Tensor> outputs, long nanos) {
-            responder.answer(new Answer(route.version().version(), outputs, null, null));
-            route.meters().answered(nanos);
-          }
+    new VersionRun(
+            version,
+            request,
+            lanes,
+            new VersionRun.Completion() {
+              @Override
+              public boolean isWanted() {
+                return true;
+              }
 
-          @Override
-          public void failed(InferenceFailure failure, long nanos) {
-            responder.fail(failure);
-            route.meters().failed(failure.kind().name());
-          }
-        });
+              @Override
+              public void succeeded(List<Tensor> outputs, long nanos) {
+                responder.answer(new Answer(route.version().version(), outputs, null, null));
+                route.meters().answered(nanos);
+              }
+
+              @Override
+              public void failed(InferenceFailure failure, long nanos) {
+                responder.fail(failure);
+                route.meters().failed(failure.kind().name());
+              }
+            })
+        .start();
   }
 
   private void runBaseline(
@@ -76,30 +81,35 @@ public final class InferenceRouter {
       return;
     }
     CallMeters meters = rollout.meters(Variant.BASELINE, assignment.segment());
-    VersionRun.start(
-        version,
-        request,
-        lanes,
-        true,
-        new VersionRun.Completion() {
-          @Override
-          public void succeeded(List<Tensor> outputs, long nanos) {
-            responder.answer(new Answer(route.version().version(), outputs, Variant.BASELINE, null));
-            meters.answered(nanos);
-            rollout.observe(
-                new Observation.Answered(assignment.epoch(), assignment.segment(), Variant.BASELINE, false, nanos),
-                request.id());
-            if (assignment.shadowed()) {
-              rollout.shadow().offer(request, assignment, outputs);
-            }
-          }
+    new VersionRun(
+            version,
+            request,
+            lanes,
+            new VersionRun.Completion() {
+              @Override
+              public boolean isWanted() {
+                return true;
+              }
 
-          @Override
-          public void failed(InferenceFailure failure, long nanos) {
-            responder.fail(failure);
-            meters.failed(failure.kind().name());
-          }
-        });
+              @Override
+              public void succeeded(List<Tensor> outputs, long nanos) {
+                responder.answer(new Answer(route.version().version(), outputs, Variant.BASELINE, null));
+                meters.answered(nanos);
+                rollout.observe(
+                    new Observation.Answered(assignment.epoch(), assignment.segment(), Variant.BASELINE, false, nanos),
+                    request.id());
+                if (assignment.shadowed()) {
+                  rollout.shadow().offer(request, assignment, outputs);
+                }
+              }
+
+              @Override
+              public void failed(InferenceFailure failure, long nanos) {
+                responder.fail(failure);
+                meters.failed(failure.kind().name());
+              }
+            })
+        .start();
   }
 
   static InferenceFailure unloaded(Route route) {

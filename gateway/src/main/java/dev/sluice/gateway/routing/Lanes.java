@@ -1,60 +1,50 @@
 package dev.sluice.gateway.routing;
 
+import dev.sluice.runtime.batching.VersionQueue;
+import dev.sluice.runtime.batching.VersionQueues;
+import dev.sluice.runtime.model.Batching;
 import dev.sluice.runtime.model.ModelVersion;
-import java.util.concurrent.ArrayBlockingQueue;
-import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
-import java.util.concurrent.ThreadFactory;
-import java.util.concurrent.ThreadPoolExecutor;
-import java.util.concurrent.TimeUnit;
-import java.util.concurrent.atomic.AtomicInteger;
 
-/// The threads that live requests run on.
+/// Where live requests run.
 ///
 /// A model of microseconds runs on the event loop that brought the request: handing it to another thread would cost several
-/// times what the model does. A slower one runs on a pool, so that it does not stall the other requests of its loop. The
-/// model's own recent run time decides, call by call, and [InlineWatch] corrects it where a request takes longer than its like.
+/// times what the model does. A slower one runs on a thread of its version's queue, so that it does not stall the other
+/// requests of its loop; baseline and candidate are versions, so neither ever waits for the other. The version's own recent
+/// run time decides, call by call, and [InlineWatch] corrects it where a request takes longer than its like.
 public final class Lanes implements AutoCloseable {
 
   /// Models faster than this run where the request arrived.
   static final long INLINE_NANOS_MAX = 100_000;
 
-  /// Requests that wait for a thread, all models together; one more is refused.
-  static final int WAITING_MAX = 1024;
+  /// The same for a model whose requests can share runs: above this, sharing saves more than the hand-over costs.
+  static final long INLINE_BATCHED_NANOS_MAX = 20_000;
 
-  private final ThreadPoolExecutor pool;
   private final ScheduledThreadPoolExecutor timer;
   private final InlineWatch inlineWatch;
+  private final VersionQueues queues;
 
-  public Lanes(int threads) {
-    this.pool = pool("sluice-model", threads, WAITING_MAX);
-    this.timer = new ScheduledThreadPoolExecutor(1, named("sluice-timer"));
+  public Lanes() {
+    this.timer =
+        new ScheduledThreadPoolExecutor(1, task -> Thread.ofPlatform().daemon().name("sluice-timer").unstarted(task));
     timer.setRemoveOnCancelPolicy(true);
     this.inlineWatch = new InlineWatch(timer);
-  }
-
-  /// A bounded pool of named daemon threads that refuses what does not fit.
-  static ThreadPoolExecutor pool(String name, int threads, int waitingMax) {
-    ThreadPoolExecutor pool =
-        new ThreadPoolExecutor(
-            threads, threads, 10, TimeUnit.SECONDS, new ArrayBlockingQueue<>(waitingMax), named(name));
-    pool.allowCoreThreadTimeOut(true);
-    return pool;
-  }
-
-  static ThreadFactory named(String name) {
-    AtomicInteger number = new AtomicInteger();
-    return task -> Thread.ofPlatform().daemon().name(name + "-" + number.incrementAndGet()).unstarted(task);
+    this.queues = new VersionQueues(timer);
   }
 
   static boolean runsInline(ModelVersion version) {
+    Batching batching = version.profile().scheduling().batching();
+    if (batching != null && batching.delayNanos() > 0) {
+      return false;
+    }
     long typical = version.typicalRunNanos();
-    return typical > 0 && typical < INLINE_NANOS_MAX; // 0: never run yet, so nothing is known
+    // 0: never run yet, so nothing is known
+    return typical > 0 && typical < (batching == null ? INLINE_NANOS_MAX : INLINE_BATCHED_NANOS_MAX);
   }
 
-  /// @throws RejectedExecutionException when as many requests wait as may
-  void execute(Runnable task) {
-    pool.execute(task);
+  /// @param leased by the caller
+  VersionQueue queue(ModelVersion leased) {
+    return queues.of(leased);
   }
 
   InlineWatch inlineWatch() {
@@ -66,14 +56,19 @@ public final class Lanes implements AutoCloseable {
     return timer;
   }
 
-  /// Live requests that wait for a thread.
+  /// Live requests that wait for their run.
   public int waiting() {
-    return pool.getQueue().size();
+    return queues.waiting();
+  }
+
+  /// Whether live requests wait because all instances of their version are busy.
+  boolean isBackedUp() {
+    return queues.isBackedUp();
   }
 
   @Override
   public void close() {
     timer.shutdownNow();
-    pool.shutdownNow();
+    queues.close();
   }
 }

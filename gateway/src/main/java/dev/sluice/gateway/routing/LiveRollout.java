@@ -22,7 +22,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ThreadLocalRandom;
-import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.atomic.LongAdder;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
@@ -30,8 +29,7 @@ import org.jspecify.annotations.Nullable;
 
 /// A release in progress, as the requests of its model meet it.
 ///
-/// It owns what the release needs at run time: the candidate's own threads (so that a hanging candidate holds nobody else's),
-/// the circuit breaker in front of it, the shadow's queue, the recorders, and the ledger that the stop rules decide on. The
+/// It owns what the release needs at run time: the circuit breaker in front of the candidate, the shadow's queue, the recorders, and the ledger that the stop rules decide on. The
 /// thread that records the tripping observation flips the exposure here, at once; the listener writes it down afterwards.
 public final class LiveRollout implements AutoCloseable {
 
@@ -45,12 +43,6 @@ public final class LiveRollout implements AutoCloseable {
   /// @param nanos from the tripping observation to the flip
   /// @param requestId the id of the request whose observation it was, empty when the caller gave none
   public record Flip(EvidenceLedger.Trip trip, long nanos, String requestId) {}
-
-  /// The candidate's threads, and the requests that may wait for one: as many as for a baseline. With fewer, a healthy
-  /// candidate would be refused what its equal is given, and stopped for the fallbacks.
-  private static final int CANDIDATE_THREADS = Runtime.getRuntime().availableProcessors();
-
-  private static final int CANDIDATE_WAITING_MAX = Lanes.WAITING_MAX;
 
   private static final CircuitBreakerConfig BREAKER =
       CircuitBreakerConfig.custom()
@@ -76,7 +68,6 @@ public final class LiveRollout implements AutoCloseable {
   private final FlipListener flipListener;
   private final List<SegmentRecorder> recorders = new ArrayList<>();
   private final CircuitBreaker breaker;
-  private final ThreadPoolExecutor candidateThreads;
   private final Shadow shadow;
   private final LongAdder assignedAfterFlip = new LongAdder();
 
@@ -105,8 +96,6 @@ public final class LiveRollout implements AutoCloseable {
       recorders.add(new SegmentRecorder());
     }
     this.breaker = CircuitBreaker.of(note.name(), BREAKER);
-    this.candidateThreads =
-        Lanes.pool("sluice-candidate-" + note.name(), CANDIDATE_THREADS, CANDIDATE_WAITING_MAX);
     this.shadow = new Shadow(this, routes, lanes);
     meters.bind(ledger::exposure, shadow::waiting, shadow::dropped);
   }
@@ -176,10 +165,6 @@ public final class LiveRollout implements AutoCloseable {
     return breaker;
   }
 
-  ThreadPoolExecutor candidateThreads() {
-    return candidateThreads;
-  }
-
   Shadow shadow() {
     return shadow;
   }
@@ -247,7 +232,6 @@ public final class LiveRollout implements AutoCloseable {
   @Override
   public void close() {
     shadow.close();
-    candidateThreads.shutdown();
     meters.unbind();
   }
 }

@@ -23,7 +23,7 @@ import org.slf4j.LoggerFactory;
 /// Copies of requests for the variant that did not answer, to be compared and thrown away.
 ///
 /// Live work never waits here: an offer is one attempt at a bounded queue, made after the answer is on its way. When the queue
-/// is full in number or in bytes, or live requests are waiting for threads, the newest copy is dropped and counted. One thread
+/// is full in number or in bytes, or live requests are waiting because their model is busy, the newest copy is dropped and counted. One thread
 /// per rollout runs the copies, so a candidate that hangs holds that thread and nothing else.
 final class Shadow implements AutoCloseable {
 
@@ -57,7 +57,7 @@ final class Shadow implements AutoCloseable {
   /// @param answer what the assigned variant answered
   void offer(InferenceRequest request, Assignment assignment, List<Tensor> answer) {
     long bytes = bytes(request.inputs()) + bytes(answer);
-    if (closed || lanes.waiting() > 0 || queuedBytes.get() + bytes > BYTES_MAX) {
+    if (closed || lanes.isBackedUp() || queuedBytes.get() + bytes > BYTES_MAX) {
       dropped.increment();
       return;
     }
@@ -89,7 +89,7 @@ final class Shadow implements AutoCloseable {
       try {
         Copy copy = queue.take();
         queuedBytes.addAndGet(-copy.bytes());
-        if (lanes.waiting() > 0) {
+        if (lanes.isBackedUp()) {
           dropped.increment(); // live requests have come to wait while the copy did
         } else if (!Exposure.isFlipped(rollout.ledger().exposure())) {
           run(copy);

@@ -311,7 +311,7 @@ class RestorationTest {
     private final LedgerFiles ledgers = new LedgerFiles(data.resolve("ledgers"));
     private final ModelRepository repository = ModelRepository.open(models, new OnnxRuntime());
     private final GatewayMetrics metrics = new GatewayMetrics();
-    private final Lanes lanes = new Lanes(1);
+    private final Lanes lanes = new Lanes();
     private final Routes routes = new Routes(repository, metrics);
     final RolloutController controller;
 

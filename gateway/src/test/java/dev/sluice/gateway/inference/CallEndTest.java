@@ -9,6 +9,7 @@ import static org.awaitility.Awaitility.await;
 
 import com.google.common.util.concurrent.ListenableFuture;
 import dev.sluice.gateway.config.GatewayConfig;
+import dev.sluice.gateway.config.GrpcOptions;
 import dev.sluice.gateway.config.ModelControl;
 import dev.sluice.gateway.testing.Refusal;
 import dev.sluice.gateway.testing.RunningGateway;
@@ -48,7 +49,7 @@ class CallEndTest {
         RunningGateway.start(
             new GatewayConfig(
                 models, folder.resolve("data"), "127.0.0.1", "127.0.0.1", 0, 0, 0, MESSAGE_BYTES_MAX,
-                Duration.ofSeconds(5), ConfigOptions.defaults(), ModelControl.defaults()));
+                Duration.ofSeconds(5), ConfigOptions.defaults(), GrpcOptions.defaults(), ModelControl.defaults()));
   }
 
   @AfterEach
@@ -107,6 +108,16 @@ class CallEndTest {
 
     assertThat(refusal.code()).isEqualTo(Status.Code.RESOURCE_EXHAUSTED);
     assertThat(refusal.message()).contains("message exceeds maximum size 1048576");
+    theServerAnswers();
+  }
+
+  @Test
+  void whatACompressedRequestUnfoldsToIsBoundedToo() {
+    ModelInferRequest zeros = raw("linear", floats("x", Shape.of(1 << 20, 2), new float[1 << 21])).build();
+
+    Refusal refusal = Refusal.of(() -> gateway.inference().withCompression("gzip").modelInfer(zeros));
+
+    assertThat(refusal.message()).contains("maximum size 1048576");
     theServerAnswers();
   }
 

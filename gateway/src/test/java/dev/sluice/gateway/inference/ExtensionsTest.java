@@ -334,7 +334,7 @@ class ExtensionsTest {
     TraceSettingResponse settings =
         gateway.inference().traceSetting(TraceSettingRequest.newBuilder().setModelName("batched").build());
 
-    assertThat(settings.getSettingsMap().get("trace_level").getValueList()).containsExactly("OFF");
+    assertThat(settings.getSettingsOrThrow("trace_level").getValueList()).containsExactly("OFF");
     assertThat(settings.getSettingsMap().keySet())
         .containsExactlyInAnyOrder("trace_level", "trace_rate", "trace_count", "log_frequency", "trace_file", "trace_mode");
     assertThat(gateway.inference().traceSetting(trace("trace_level", "OFF"))).isEqualTo(settings);

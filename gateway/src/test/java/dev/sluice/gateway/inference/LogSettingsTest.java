@@ -38,9 +38,9 @@ class LogSettingsTest {
 
     assertThat(read.getSettingsMap().keySet())
         .containsExactlyInAnyOrder("log_file", "log_info", "log_warning", "log_error", "log_verbose_level", "log_format");
-    assertThat(read.getSettingsMap().get("log_info").getBoolParam()).isTrue();
-    assertThat(read.getSettingsMap().get("log_verbose_level").getUint32Param()).isZero();
-    assertThat(read.getSettingsMap().get("log_format").getStringParam()).isEqualTo("ISO8601");
+    assertThat(read.getSettingsOrThrow("log_info").getBoolParam()).isTrue();
+    assertThat(read.getSettingsOrThrow("log_verbose_level").getUint32Param()).isZero();
+    assertThat(read.getSettingsOrThrow("log_format").getStringParam()).isEqualTo("ISO8601");
   }
 
   @Test
@@ -52,9 +52,9 @@ class LogSettingsTest {
     assertThat(loggedAfter("log_info", flag(true))).containsExactly("INFO");
     assertThat(loggedAfter("log_verbose_level", uint(1))).containsExactly("DEBUG", "INFO");
     assertThat(loggedAfter("log_verbose_level", uint(9))).containsExactly("TRACE", "DEBUG", "INFO");
-    assertThat(read().getSettingsMap().get("log_verbose_level").getUint32Param()).isEqualTo(9);
+    assertThat(read().getSettingsOrThrow("log_verbose_level").getUint32Param()).isEqualTo(9);
     assertThat(loggedAfter("log_verbose_level", uint(0))).containsExactly("INFO");
-    assertThat(read().getSettingsMap().get("log_error").getBoolParam()).isFalse();
+    assertThat(read().getSettingsOrThrow("log_error").getBoolParam()).isFalse();
   }
 
   @Test

@@ -114,8 +114,8 @@ class ProtocolTest {
     assertThat(metadata.getVersion()).isNotBlank();
     assertThat(metadata.getExtensionsList())
         .containsExactly(
-            "classification", "schedule_policy", "model_configuration", "binary_tensor_data", "parameters", "statistics",
-            "logging");
+            "classification", "model_repository", "model_repository(unload_dependents)", "schedule_policy",
+            "model_configuration", "binary_tensor_data", "parameters", "statistics", "logging");
   }
 
   @Test

@@ -100,7 +100,7 @@ class UnusualModelsTest {
     assertThat(answer(raw("constant").addOutputs(output("y")))).containsExactly(floats("y", Shape.of(2), 3, 4));
     assertThat(answer(raw("only-a-weight"))).containsExactly(floats("y", Shape.of(2), 5, 6));
     assertThat(refusal(raw("constant", floats("x", Shape.of(2), 1, 2))).message())
-        .contains("unexpected inference input 'x'");
+        .contains("expected 0 inputs but got 1 inputs for model 'constant'. Got input(s) ['x']");
   }
 
   @Test
@@ -182,7 +182,7 @@ class UnusualModelsTest {
       Tensor x = floats("x", Shape.of(2), 1, 2);
       assertThat(answer(raw(model, x))).containsExactly(floats("y", Shape.of(2), 11, 22));
       assertThat(refusal(raw(model, x, floats("w", Shape.of(2), 0, 0))).message())
-          .contains("unexpected inference input 'w'");
+          .contains("expected 1 inputs but got 2 inputs for model '%s'. Got input(s) ['x','w']".formatted(model));
     }
   }
 

@@ -164,7 +164,7 @@ class FlipTest {
     final LiveRollout live;
     private final ModelRepository repository = ModelRepository.open(models, new OnnxRuntime());
     private final GatewayMetrics metrics = new GatewayMetrics();
-    private final Lanes lanes = new Lanes(2);
+    private final Lanes lanes = new Lanes();
     private final Routes routes = new Routes(repository, metrics);
     private final InferenceRouter router = new InferenceRouter(routes, lanes);
 

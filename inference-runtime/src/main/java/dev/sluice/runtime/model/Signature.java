@@ -14,6 +14,7 @@ public final class Signature {
   private final List<TensorSpec> inputs;
   private final List<TensorSpec> outputs;
   private final List<String> unsupportedOutputs;
+  private final int requiredInputs;
   private final int maxBatchSize;
   private final Map<String, TensorSpec> inputsByName;
   private final Map<String, TensorSpec> outputsByName;
@@ -25,6 +26,7 @@ public final class Signature {
     this.inputs = List.copyOf(inputs);
     this.outputs = List.copyOf(outputs);
     this.unsupportedOutputs = List.copyOf(unsupportedOutputs);
+    this.requiredInputs = (int) inputs.stream().filter(input -> !input.optional()).count();
     this.maxBatchSize = maxBatchSize;
     this.inputsByName = byName(this.inputs);
     this.outputsByName = byName(this.outputs);
@@ -40,6 +42,11 @@ public final class Signature {
 
   public List<String> unsupportedOutputs() {
     return unsupportedOutputs;
+  }
+
+  /// How many inputs a request must have; the others it may leave out.
+  public int requiredInputs() {
+    return requiredInputs;
   }
 
   public int maxBatchSize() {
@@ -88,9 +95,12 @@ public final class Signature {
       if (!spec.shape().equals(other.shape())) {
         return "%s '%s' has shape %s instead of %s".formatted(kind, spec.name(), spec.shape(), other.shape());
       }
+      if (other.optional() && !spec.optional()) {
+        return "%s '%s' is required instead of optional".formatted(kind, spec.name());
+      }
     }
     for (TensorSpec spec : mine) {
-      if (!othersByName.containsKey(spec.name())) {
+      if (!spec.optional() && !othersByName.containsKey(spec.name())) {
         return "%s '%s' is new".formatted(kind, spec.name());
       }
     }

@@ -6,6 +6,7 @@ import ai.onnxruntime.OrtException;
 import ai.onnxruntime.OrtSession;
 import dev.sluice.runtime.model.ModelExecutionException;
 import dev.sluice.runtime.model.ModelExecutionException.Kind;
+import dev.sluice.runtime.tensor.BufferPool;
 import dev.sluice.runtime.tensor.Datatype;
 import dev.sluice.runtime.tensor.Tensor;
 import java.nio.ByteBuffer;

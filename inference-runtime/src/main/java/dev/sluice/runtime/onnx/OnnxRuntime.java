@@ -12,6 +12,7 @@ import dev.sluice.runtime.model.ModelRuntime;
 import dev.sluice.runtime.model.ModelSettings;
 import dev.sluice.runtime.model.Session;
 import dev.sluice.runtime.model.Signature;
+import dev.sluice.runtime.tensor.BufferPool;
 import dev.sluice.runtime.tensor.Datatype;
 import dev.sluice.runtime.tensor.Shape;
 import dev.sluice.runtime.tensor.TensorSpec;
@@ -46,7 +47,7 @@ public final class OnnxRuntime implements ModelRuntime {
               + " (?<name>[^(\\s]+)");
 
   private final OrtEnvironment environment;
-  private final BufferPool buffers = new BufferPool();
+  private final BufferPool buffers = BufferPool.shared();
 
   /// Starts ONNX Runtime, which all instances in a process share.
   public OnnxRuntime() {

@@ -9,6 +9,7 @@ import dev.sluice.runtime.model.ModelExecutionException.Kind;
 import dev.sluice.runtime.model.RunControl;
 import dev.sluice.runtime.model.Session;
 import dev.sluice.runtime.model.Signature;
+import dev.sluice.runtime.tensor.BufferPool;
 import dev.sluice.runtime.tensor.Datatype;
 import dev.sluice.runtime.tensor.Shape;
 import dev.sluice.runtime.tensor.Tensor;

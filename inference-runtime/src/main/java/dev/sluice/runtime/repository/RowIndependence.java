@@ -18,8 +18,8 @@ import org.jspecify.annotations.Nullable;
 /// Whether a model computes each row of a batch as if it were alone, so that different callers' rows may share a run.
 ///
 /// Free first dimensions do not tell: a model that centres its input, scales an 8-bit quantisation by the largest value
-/// of a tensor, or takes a softmax down the rows has them too, and would answer one caller with a bit of another. So the
-/// model is asked: a few rows together, and each row alone. Strings and integers have to be equal, floating-point
+/// of a tensor, or takes a softmax down the rows has them too, and would answer one caller with a bit of another. So
+/// the model is asked: a few rows together, and each row alone. Strings and integers have to be equal, floating-point
 /// numbers as near as another order of the same additions leaves them. A difference refutes; equality on rows that were
 /// drawn at random is the evidence that can be had without knowing the graph.
 final class RowIndependence {
@@ -116,7 +116,7 @@ final class RowIndependence {
       long[] dims = Samples.sized(spec.shape(), guess.free()).toArray();
       dims[0] = 1;
       Shape shape = Shape.of(dims);
-      if (!Samples.fits(spec.datatype(), shape)) {
+      if (!Samples.fits(spec.datatype(), shape, BATCHES[BATCHES.length - 1])) {
         throw new ModelExecutionException(
             Kind.FAILED, "a row of input '%s' has shape %s, which is too large".formatted(spec.name(), shape));
       }
@@ -126,7 +126,7 @@ final class RowIndependence {
   }
 
   private static List<TensorSpec> required(Session session) {
-    return session.signature().inputs();
+    return session.signature().inputs().stream().filter(input -> !input.optional()).toList();
   }
 
   private static List<Tensor> stacked(List<List<Tensor>> inputsByRow) {

@@ -24,9 +24,9 @@ final class Samples {
     return Shape.of(Arrays.stream(shape.toArray()).map(dim -> dim < 0 ? free : dim).toArray());
   }
 
-  /// Whether a tensor of this static shape is small enough to be invented.
-  static boolean fits(Datatype datatype, Shape shape) {
-    double bytes = Math.max(datatype.byteSize(), Integer.BYTES + TEXT_BYTES);
+  /// Whether so many tensors of this static shape are small enough to be invented.
+  static boolean fits(Datatype datatype, Shape shape, int tensors) {
+    double bytes = (double) tensors * (datatype == Datatype.BYTES ? Integer.BYTES + TEXT_BYTES : datatype.byteSize());
     for (int i = 0; i < shape.rank(); i++) {
       bytes *= shape.dim(i);
     }

@@ -6,6 +6,7 @@ import dev.sluice.runtime.model.ModelRuntime;
 import dev.sluice.runtime.model.ModelVersion;
 import dev.sluice.runtime.model.Session;
 import java.nio.file.Path;
+import java.util.List;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -31,8 +32,11 @@ final class VersionLoader {
       Session loaded = runtime.load(folder, configuration.settings());
       Session session = loaded;
       try {
-        ResolvedModel resolved = 
-            Completion.of(configuration, loaded.signature(), () -> RowIndependence.doubt(loaded, RowIndependence.NANOS_MAX));
+        ResolvedModel resolved =
+            Completion.of(
+                configuration,
+                loaded.signature(),
+                () -> RowIndependence.doubt(loaded, RowIndependence.NANOS_MAX));
         session = resolved.seenByCallers(session);
         ModelProfile profile =
             new ModelProfile(
@@ -41,7 +45,8 @@ final class VersionLoader {
                 resolved.config().getResponseCache().getEnable(),
                 Labels.read(configuration),
                 resolved.config().getMetricTagsMap());
-        long runNanos = WarmUp.run(session, "model '%s' version %d".formatted(model, version));
+        List<WarmUpSample> samples = WarmUpSample.of(configuration, resolved);
+        long runNanos = WarmUp.run(session, resolved, samples, "model '%s' version %d".formatted(model, version));
         log.info(
             "model '{}' version {} is ready after {} ms; a run takes {} us",
             model,

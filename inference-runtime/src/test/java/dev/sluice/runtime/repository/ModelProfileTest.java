@@ -193,7 +193,8 @@ class ModelProfileTest {
   }
 
   private ModelVersion load(ConfigOptions options) throws Exception {
-    return ModelRepository.open(root, new OnnxRuntime(), RepositoryOptions.defaults().withConfiguration(options)).load("m", 1);
+    return ModelRepository.open(root, new OnnxRuntime(), RepositoryOptions.defaults().withConfiguration(options))
+        .load("m", 1);
   }
 
   private static ModelConfig config(String text) throws TextFormat.ParseException {

@@ -1,4 +1,4 @@
-package dev.sluice.runtime.onnx;
+package dev.sluice.runtime.tensor;
 
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -6,19 +6,29 @@ import java.util.concurrent.atomic.AtomicReferenceArray;
 
 /// Direct buffers for input tensors, kept between runs because making one costs more than a small model's run.
 ///
-/// Sizes are powers of two from 256 bytes to 4 MiB; larger ones are made when asked for and dropped afterwards. Each
-/// size keeps at most 64 buffers and 4 MiB, but always two: never more than 36 MiB in all. A shelf is an array that
-/// threads take from and give to by compare-and-set; a full one drops what it is given, an empty one makes a new one.
-final class BufferPool {
+/// Sizes are powers of two from 256 bytes to 64 MiB; larger ones are made when asked for and dropped afterwards. Each
+/// size keeps at most 64 buffers and 4 MiB, but two of 4 MiB, and one of each size beyond: 36 MiB in all, and 120 MiB
+/// more where batches of every large size have been run. A shelf is an array that threads take from and give to by
+/// compare-and-set; a full one drops what it is given, an empty one makes a new one.
+public final class BufferPool {
   private static final int SMALLEST_SHIFT = 8;
-  private static final int LARGEST_SHIFT = 22;
+  private static final int LARGEST_SHIFT = 26;
   private static final int BUFFERS_PER_SIZE_MAX = 64;
   private static final int BYTES_PER_SIZE_MAX = 1 << 22;
 
+  private static final BufferPool SHARED = new BufferPool();
+
   private final AtomicReferenceArray<ByteBuffer>[] shelves = newShelves();
 
+  /// The process's one pool: direct memory is the process's, and so is the bound on what is kept of it.
+  public static BufferPool shared() {
+    return SHARED;
+  }
+
+  BufferPool() {}
+
   /// A little-endian buffer of at least this capacity, with whatever bytes it held before.
-  ByteBuffer take(int size) {
+  public ByteBuffer take(int size) {
     int shelf = shelfOf(size);
     if (shelf < 0) {
       return allocate(size);
@@ -37,7 +47,7 @@ final class BufferPool {
   }
 
   /// Takes back a buffer that [#take] gave.
-  void give(ByteBuffer buffer) {
+  public void give(ByteBuffer buffer) {
     int shelf = shelfOf(buffer.capacity());
     if (shelf < 0) {
       return;
@@ -64,7 +74,7 @@ final class BufferPool {
     AtomicReferenceArray[] shelves = new AtomicReferenceArray[LARGEST_SHIFT - SMALLEST_SHIFT + 1];
     for (int shelf = 0; shelf < shelves.length; shelf++) {
       int fitting = BYTES_PER_SIZE_MAX >> (shelf + SMALLEST_SHIFT);
-      shelves[shelf] = new AtomicReferenceArray<>(Math.clamp(fitting, 2, BUFFERS_PER_SIZE_MAX));
+      shelves[shelf] = new AtomicReferenceArray<>(Math.clamp(fitting, fitting == 1 ? 2 : 1, BUFFERS_PER_SIZE_MAX));
     }
     return shelves;
   }

@@ -1,0 +1,592 @@
+package dev.sluice.runtime.batching;
+
+import dev.sluice.runtime.batching.BatchPolicy.Decision;
+import dev.sluice.runtime.model.ModelExecutionException;
+import dev.sluice.runtime.model.ModelVersion;
+import dev.sluice.runtime.model.Priorities;
+import dev.sluice.runtime.model.QueuePolicy;
+import dev.sluice.runtime.model.QueuePolicy.TimeoutAction;
+import dev.sluice.runtime.model.RunControl;
+import dev.sluice.runtime.model.Scheduling;
+import dev.sluice.runtime.model.VersionStatistics.FailureReason;
+import dev.sluice.runtime.tensor.BufferPool;
+import dev.sluice.runtime.tensor.Tensor;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.OptionalLong;
+import java.util.concurrent.Executor;
+import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/// The requests of one version: those that wait, and those that are being run on at most as many instances as its
+/// [Scheduling] says.
+///
+/// Whatever may let a request go (it came, an instance is free again, a time is reached) asks the [BatchPolicy] under
+/// the lock and acts after it. A request is taken out of the queue the moment an instance is kept for it, so what
+/// waits is exactly what no instance has room for, and the bounds on that are exact. No thread waits here: a run
+/// borrows one, and a delay or a timeout is an alarm.
+///
+/// Each request holds a lease on the version until it has ended and nothing reads its inputs any more.
+public final class VersionQueue {
+
+  private static final Logger log = LoggerFactory.getLogger(VersionQueue.class);
+
+  private final ModelVersion version;
+  private final Scheduling scheduling;
+  private final boolean inTurn;
+  private final Executor threads;
+  private final Timekeeper time;
+  private final BufferPool buffers = BufferPool.shared();
+
+  private final Object lock = new Object();
+  private final WaitingLine line = new WaitingLine();
+  private final ArrayDeque<QueuedRequest> turns = new ArrayDeque<>();
+  private BatchPolicy policy;
+  private Timekeeper.@Nullable Alarm alarm;
+  private long alarmNanos;
+
+  /// Instances in use. Also changed without the lock, by runs on the caller's own thread: those look at `waiting`
+  /// after they have given theirs back, and a request looks for an instance after it has begun to wait.
+  private final AtomicInteger busy = new AtomicInteger();
+
+  private volatile int waiting;
+  private final AtomicInteger outcomesToTell = new AtomicInteger();
+
+  VersionQueue(ModelVersion version, Executor threads, Timekeeper time) {
+    this.version = version;
+    this.scheduling = version.profile().scheduling();
+    this.inTurn = scheduling.batching() != null && scheduling.batching().preserveOrdering();
+    this.threads = threads;
+    this.time = time;
+    this.policy = new BatchPolicy(version.signature().maxBatchSize() > 0 ? scheduling.batching() : null);
+  }
+
+  /// A request for the version, under a lease that the request takes over.
+  ///
+  /// @param priority 1 the most urgent; 0, or one that the version does not have: the version's default
+  /// @param timeoutNanos the longest wait that the caller asks for; 0: what the version says. It can only be shorter
+  ///     than that, and only if the version allows it
+  /// @param startedNanos when the request came in, by [System#nanoTime]
+  public QueuedRequest request(
+      List<Tensor> inputs,
+      List<String> outputs,
+      int priority,
+      long timeoutNanos,
+      long startedNanos,
+      QueuedRequest.Completion completion) {
+    Priorities priorities = scheduling.priorities();
+    int level = priority >= 1 && priority <= priorities.levels() ? priority : priorities.defaultLevel();
+    QueuePolicy wait = priorities.policy(level);
+    boolean shorter = wait.allowOverride() && timeoutNanos > 0 && timeoutNanos < wait.timeoutNanos();
+    return new QueuedRequest(
+        this,
+        inputs,
+        outputs,
+        version.rows(inputs),
+        level,
+        shorter ? timeoutNanos : wait.timeoutNanos(),
+        startedNanos,
+        completion);
+  }
+
+  /// Requests that wait for an instance, or for others to share a run with.
+  public int waiting() {
+    return waiting;
+  }
+
+  /// Whether requests wait because every instance is busy.
+  public boolean isBackedUp() {
+    return waiting > 0 && busy.get() >= scheduling.instances();
+  }
+
+  // --- on the caller's thread -----------------------------------------------------------------------------------------
+
+  /// Takes no lock: nobody else knows the request yet.
+  boolean tryRunHere(QueuedRequest request, RunControl control) {
+    if (inTurn || waiting > 0 || !takeInstance()) {
+      return false;
+    }
+    long startedNanos = time.nanos();
+    @Nullable List<Tensor> outputs = null;
+    @Nullable NoAnswer why = null;
+    try {
+      outputs = version.run(request.inputs(), request.outputs(), control);
+    } catch (ModelExecutionException e) {
+      if (e.kind() == ModelExecutionException.Kind.TERMINATED) {
+        giveInstanceBack();
+        return false;
+      }
+      why = new NoAnswer.NotComputed(e);
+    } catch (RuntimeException | Error e) {
+      why = new NoAnswer.Broken(e);
+    }
+    giveInstanceBack();
+    version.release();
+    if (outputs != null) {
+      long inferNanos = time.nanos() - startedNanos;
+      version.statistics().executed(request.rows(), 0, inferNanos, 0);
+      answered(request, outputs, 0, 0, inferNanos, 0);
+    } else if (why != null) {
+      failed(request, why);
+    }
+    return true;
+  }
+
+  private void giveInstanceBack() {
+    busy.decrementAndGet();
+    if (waiting > 0) {
+      look();
+    }
+  }
+
+  void submit(QueuedRequest request) {
+    Todo todo;
+    boolean refused = false;
+    int sizeMax = scheduling.priorities().policy(request.level).sizeMax();
+    synchronized (lock) {
+      if (request.state != QueuedRequest.State.NEW) {
+        return; // cancelled before
+      }
+      request.state = QueuedRequest.State.WAITING;
+      request.queuedNanos = time.nanos();
+      line.add(request);
+      waiting = line.size();
+      todo = dispatch();
+      if (request.state == QueuedRequest.State.WAITING) {
+        if (line.size(request.level) > sizeMax) {
+          leave(request, QueuedRequest.State.DONE);
+          refused = true;
+        } else {
+          request.countedAsWaiting = true;
+          version.statistics().waits();
+        }
+      }
+    }
+    carryOut(todo);
+    if (refused) {
+      refuse(request, new NoAnswer.QueueFull(sizeMax));
+    }
+  }
+
+  void cancel(QueuedRequest request) {
+    @Nullable BatchRun abandoned = null;
+    boolean running = false;
+    synchronized (lock) {
+      switch (request.state) {
+        case NEW -> request.state = QueuedRequest.State.DONE;
+        case WAITING -> leave(request, QueuedRequest.State.DONE);
+        case RUNNING -> {
+          running = true;
+          request.state = QueuedRequest.State.DONE;
+          BatchRun run = request.run;
+          if (run != null && --run.callers == 0) {
+            abandoned = run;
+          }
+        }
+        case DONE -> {
+          return;
+        }
+      }
+    }
+    if (abandoned != null) {
+      abandoned.control.terminate();
+    }
+    if (running) {
+      // The lease stays with the run.
+      failed(request, new NoAnswer.Withdrawn());
+    } else {
+      refuse(request, new NoAnswer.Withdrawn());
+    }
+  }
+
+  // --- under the lock -------------------------------------------------------------------------------------------------
+
+  /// What has been decided under the lock, to be done after it.
+  private static final class Todo {
+    private final List<BatchRun> starts = new ArrayList<>(1);
+    private final List<QueuedRequest> expired = new ArrayList<>(0);
+  }
+
+  private boolean takeInstance() {
+    while (true) {
+      int taken = busy.get();
+      if (taken >= scheduling.instances()) {
+        return false;
+      }
+      if (busy.compareAndSet(taken, taken + 1)) {
+        return true;
+      }
+    }
+  }
+
+  /// Lets go what may go, and sets the alarm for what has to wait for a time.
+  private Todo dispatch() {
+    Todo todo = new Todo();
+    if (line.isEmpty()) {
+      return todo;
+    }
+    long now = time.nanos();
+    expire(now, todo);
+    OptionalLong ready = OptionalLong.empty();
+    boolean more = true;
+    while (more && !line.isEmpty() && takeInstance()) {
+      switch (policy.decide(line.inOrder(), now)) {
+        case Decision.Cut<QueuedRequest>(List<QueuedRequest> requests) -> todo.starts.add(cut(requests));
+        case Decision.WaitUntil<QueuedRequest>(long nanos) -> {
+          busy.decrementAndGet();
+          ready = OptionalLong.of(nanos);
+          more = false;
+        }
+        case Decision.Idle<QueuedRequest> _ -> {
+          busy.decrementAndGet();
+          more = false;
+        }
+      }
+    }
+    setAlarm(ready);
+    setAlarm(line.nextExpiry());
+    return todo;
+  }
+
+  private void expire(long now, Todo todo) {
+    for (QueuedRequest request : line.expired(now)) {
+      if (scheduling.priorities().policy(request.level).action() == TimeoutAction.DELAY) {
+        line.delay(request);
+      } else {
+        leave(request, QueuedRequest.State.DONE);
+        todo.expired.add(request);
+      }
+    }
+  }
+
+  private BatchRun cut(List<QueuedRequest> requests) {
+    BatchRun batch = new BatchRun(requests);
+    for (QueuedRequest request : requests) {
+      leave(request, QueuedRequest.State.RUNNING);
+      request.run = batch;
+      if (inTurn) {
+        request.inTurn = true;
+        turns.add(request);
+      }
+    }
+    return batch;
+  }
+
+  private void leave(QueuedRequest request, QueuedRequest.State next) {
+    line.remove(request);
+    waiting = line.size();
+    request.state = next;
+    if (request.countedAsWaiting) {
+      request.countedAsWaiting = false;
+      version.statistics().endedWaiting();
+    }
+  }
+
+  /// An alarm that rings too early does no harm, so one that is set is only ever moved forward.
+  private void setAlarm(OptionalLong at) {
+    if (at.isEmpty() || (alarm != null && alarmNanos - at.getAsLong() <= 0)) {
+      return;
+    }
+    if (alarm != null) {
+      alarm.cancel();
+    }
+    alarmNanos = at.getAsLong();
+    alarm = time.alarm(alarmNanos, this::ring);
+  }
+
+  // --- after the lock -------------------------------------------------------------------------------------------------
+
+  private void ring() {
+    synchronized (lock) {
+      alarm = null;
+    }
+    look();
+  }
+
+  private void look() {
+    Todo todo;
+    synchronized (lock) {
+      todo = dispatch();
+    }
+    carryOut(todo);
+  }
+
+  private void carryOut(Todo todo) {
+    for (int i = 0; i < todo.starts.size(); i++) {
+      start(todo.starts.get(i));
+    }
+    for (int i = 0; i < todo.expired.size(); i++) {
+      QueuedRequest request = todo.expired.get(i);
+      refuse(request, new NoAnswer.TimedOut(request.timeoutNanos));
+    }
+  }
+
+  private void start(BatchRun batch) {
+    try {
+      threads.execute(() -> work(batch));
+    } catch (RejectedExecutionException e) {
+      endWithoutRun(batch, new NoAnswer.ShutDown());
+    } catch (Error e) {
+      endWithoutRun(batch, new NoAnswer.Broken(e)); // no memory for a thread
+    }
+  }
+
+  private void endWithoutRun(BatchRun first, NoAnswer why) {
+    for (@Nullable BatchRun batch = first; batch != null; batch = next()) {
+      for (QueuedRequest request : batch.requests) {
+        ended(request, why);
+      }
+    }
+  }
+
+  // --- on a thread of the queue's -------------------------------------------------------------------------------------
+
+  /// Runs the batch and whatever may go after it.
+  private void work(BatchRun first) {
+    for (@Nullable BatchRun batch = first; batch != null; batch = next()) {
+      run(batch);
+    }
+  }
+
+  /// Gives the instance back and takes it again if something may go.
+  private @Nullable BatchRun next() {
+    Todo todo;
+    @Nullable BatchRun next;
+    synchronized (lock) {
+      busy.decrementAndGet();
+      todo = dispatch();
+      next = todo.starts.isEmpty() ? null : todo.starts.removeFirst();
+    }
+    carryOut(todo);
+    return next;
+  }
+
+  private void run(BatchRun batch) {
+    List<QueuedRequest> wanted = new ArrayList<>(batch.requests.size());
+    for (int i = 0; i < batch.requests.size(); i++) {
+      QueuedRequest request = batch.requests.get(i);
+      if (isWanted(request)) {
+        wanted.add(request);
+      } else {
+        ended(request, new NoAnswer.Withdrawn());
+      }
+    }
+    if (wanted.size() == 1) {
+      runAlone(wanted.getFirst(), batch.control);
+    } else if (!wanted.isEmpty()) {
+      runTogether(wanted, batch.control);
+    }
+  }
+
+  private boolean isWanted(QueuedRequest request) {
+    try {
+      return request.completion.isWanted();
+    } catch (RuntimeException e) {
+      log.error("a caller of {} failed", version, e);
+      return false;
+    }
+  }
+
+  private void runAlone(QueuedRequest request, RunControl control) {
+    long startedNanos = time.nanos();
+    try {
+      List<Tensor> outputs = version.run(request.inputs(), request.outputs(), control);
+      succeededAlone(request, outputs, startedNanos);
+    } catch (ModelExecutionException e) {
+      ended(request, new NoAnswer.NotComputed(e));
+    } catch (RuntimeException | Error e) {
+      ended(request, new NoAnswer.Broken(e));
+    }
+  }
+
+  private void runTogether(List<QueuedRequest> requests, RunControl control) {
+    long startedNanos = time.nanos();
+    long gatheredNanos;
+    long computedNanos;
+    List<Tensor> outputs;
+    try (BatchTensors batch = BatchTensors.gather(requests, buffers)) {
+      gatheredNanos = time.nanos();
+      outputs = version.run(batch.inputs(), requests.getFirst().outputs(), control);
+      computedNanos = time.nanos();
+    } catch (ModelExecutionException | RuntimeException | Error e) {
+      runOneByOne(requests); // one request's fault is not its mates'
+      return;
+    }
+    @Nullable List<List<Tensor>> slices = BatchTensors.slices(outputs, requests);
+    if (slices == null) {
+      stopBatching(outputs, requests);
+      runOneByOne(requests);
+      return;
+    }
+    long rows = 0;
+    for (int i = 0; i < requests.size(); i++) {
+      rows += requests.get(i).rows();
+    }
+    long inputNanos = gatheredNanos - startedNanos;
+    long inferNanos = computedNanos - gatheredNanos;
+    long outputNanos = time.nanos() - computedNanos;
+    version.statistics().executed(rows, inputNanos, inferNanos, outputNanos);
+    for (int i = 0; i < requests.size(); i++) {
+      succeeded(requests.get(i), slices.get(i), startedNanos, inputNanos, inferNanos, outputNanos);
+    }
+  }
+
+  private void runOneByOne(List<QueuedRequest> requests) {
+    for (QueuedRequest request : requests) {
+      BatchRun alone = new BatchRun(List.of(request));
+      synchronized (lock) {
+        request.run = alone;
+      }
+      if (isWanted(request)) {
+        runAlone(request, alone.control);
+      } else {
+        ended(request, new NoAnswer.Withdrawn());
+      }
+    }
+  }
+
+  private void stopBatching(List<Tensor> outputs, List<QueuedRequest> requests) {
+    synchronized (lock) {
+      policy = new BatchPolicy(null);
+    }
+    log.warn(
+        "{} answers {} requests of {} rows with {}; its requests are not batched any more",
+        version,
+        requests.size(),
+        requests.stream().mapToLong(QueuedRequest::rows).sum(),
+        outputs.stream().map(output -> "'%s' of shape %s".formatted(output.name(), output.shape())).toList());
+  }
+
+  // --- ends -----------------------------------------------------------------------------------------------------------
+
+  private void succeededAlone(QueuedRequest request, List<Tensor> outputs, long startedNanos) {
+    long inferNanos = time.nanos() - startedNanos;
+    version.statistics().executed(request.rows(), 0, inferNanos, 0);
+    succeeded(request, outputs, startedNanos, 0, inferNanos, 0);
+  }
+
+  private void succeeded(
+      QueuedRequest request,
+      List<Tensor> outputs,
+      long startedNanos,
+      long inputNanos,
+      long inferNanos,
+      long outputNanos) {
+    version.release();
+    if (settle(request)) {
+      answered(request, outputs, startedNanos - request.queuedNanos, inputNanos, inferNanos, outputNanos);
+    }
+  }
+
+  private void answered(
+      QueuedRequest request,
+      List<Tensor> outputs,
+      long queueNanos,
+      long inputNanos,
+      long inferNanos,
+      long outputNanos) {
+    long totalNanos = time.nanos() - request.startedNanos;
+    version.statistics().succeeded(request.rows(), totalNanos, queueNanos, inputNanos, inferNanos, outputNanos);
+    tell(request, () -> request.completion.succeeded(outputs));
+  }
+
+  /// After its run, or in place of it: unless its caller has gone before, this is the answer.
+  private void ended(QueuedRequest request, NoAnswer why) {
+    version.release();
+    if (settle(request)) {
+      failed(request, why);
+    }
+  }
+
+  private boolean settle(QueuedRequest request) {
+    synchronized (lock) {
+      boolean open = request.state == QueuedRequest.State.RUNNING;
+      request.state = QueuedRequest.State.DONE;
+      return open;
+    }
+  }
+
+  /// Of a request that is done and was never taken for a run.
+  private void refuse(QueuedRequest request, NoAnswer why) {
+    version.release();
+    failed(request, why);
+  }
+
+  private void failed(QueuedRequest request, NoAnswer why) {
+    version.statistics().failed(reason(why), time.nanos() - request.startedNanos);
+    tell(request, () -> request.completion.failed(why));
+  }
+
+  private static FailureReason reason(NoAnswer why) {
+    return switch (why) {
+      case NoAnswer.QueueFull _, NoAnswer.TimedOut _ -> FailureReason.REJECTED;
+      case NoAnswer.Withdrawn _ -> FailureReason.CANCELED;
+      case NoAnswer.NotComputed(ModelExecutionException cause) ->
+          switch (cause.kind()) {
+            case FAILED -> FailureReason.BACKEND;
+            case TERMINATED -> FailureReason.CANCELED;
+            case INVALID_INPUT -> FailureReason.OTHER;
+          };
+      case NoAnswer.Broken _ -> FailureReason.BACKEND;
+      case NoAnswer.ShutDown _ -> FailureReason.OTHER;
+    };
+  }
+
+  private void tell(QueuedRequest request, Runnable outcome) {
+    if (!request.inTurn) {
+      tellNow(outcome);
+      return;
+    }
+    synchronized (lock) {
+      request.outcome = outcome;
+    }
+    tellInTurn();
+  }
+
+  /// One thread tells at a time; one that comes meanwhile leaves its outcome to it.
+  private void tellInTurn() {
+    if (outcomesToTell.getAndIncrement() > 0) {
+      return;
+    }
+    int seen;
+    do {
+      seen = outcomesToTell.get();
+      for (@Nullable Runnable outcome = outcomeInTurn(); outcome != null; outcome = outcomeInTurn()) {
+        tellNow(outcome);
+      }
+    } while (outcomesToTell.addAndGet(-seen) > 0);
+  }
+
+  private @Nullable Runnable outcomeInTurn() {
+    synchronized (lock) {
+      QueuedRequest first = turns.peekFirst();
+      if (first == null || first.outcome == null) {
+        return null;
+      }
+      turns.removeFirst();
+      return first.outcome;
+    }
+  }
+
+  private void tellNow(Runnable outcome) {
+    try {
+      outcome.run();
+    } catch (RuntimeException | Error e) {
+      log.error("a caller of {} failed on its answer", version, e);
+    }
+  }
+
+  /// The version is closed: nothing waits and nothing runs.
+  void close() {
+    synchronized (lock) {
+      if (alarm != null) {
+        alarm.cancel();
+        alarm = null;
+      }
+    }
+  }
+}
