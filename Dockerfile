@@ -24,6 +24,7 @@ exec java \
   --sun-misc-unsafe-memory-access=allow \
   -XX:+UseCompactObjectHeaders \
   -XX:+UseG1GC \
+  ${SLUICE_NATIVES:+"-Donnxruntime.native.path=$SLUICE_NATIVES"} \
   ${SLUICE_JAVA_OPTS:-} \
   -cp '/opt/sluice/lib/*' dev.sluice.gateway.Main "$@"
 EOF

@@ -18,6 +18,7 @@ import dev.sluice.gateway.inference.RepositoryRequests;
 import dev.sluice.gateway.inference.ServerSettings;
 import dev.sluice.gateway.inference.ServerState;
 import dev.sluice.gateway.metrics.GatewayMetrics;
+import dev.sluice.gateway.metrics.GpuMeters;
 import dev.sluice.gateway.metrics.MetricsServer;
 import dev.sluice.gateway.rpc.ResponseCompression;
 import dev.sluice.gateway.routing.InferenceRouter;
@@ -32,13 +33,19 @@ import dev.sluice.gateway.store.Store;
 import dev.sluice.gateway.store.StoreException;
 import dev.sluice.gateway.store.StoreLockedException;
 import dev.sluice.proto.inference.GRPCInferenceServiceGrpc;
+import dev.sluice.runtime.gpu.GpuMonitor;
+import dev.sluice.runtime.model.DeviceUse;
 import dev.sluice.runtime.model.ModelRuntime;
+import dev.sluice.runtime.model.ModelVersion;
+import dev.sluice.runtime.onnx.OnnxOptions;
 import dev.sluice.runtime.onnx.OnnxRuntime;
 import dev.sluice.runtime.repository.ControlMode;
+import dev.sluice.runtime.repository.Model;
 import dev.sluice.runtime.repository.ModelRepository;
 import dev.sluice.runtime.repository.RepositoryOptions;
 import dev.sluice.runtime.repository.RepositoryPoll;
 import dev.sluice.runtime.repository.VersionStatus;
+import dev.sluice.runtime.source.ModelSources;
 import io.grpc.Server;
 import io.grpc.ServerInterceptors;
 import io.grpc.ServerServiceDefinition;
@@ -54,8 +61,10 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Clock;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
+import java.util.Locale;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
@@ -81,6 +90,7 @@ public final class Gateway implements AutoCloseable {
   private static final int RESETS_WINDOW_SECONDS = 30;
 
   private final GatewayConfig config;
+  private final ModelRuntime runtime;
   private final Deque<AutoCloseable> opened = new ArrayDeque<>();
   private final HealthStatusManager health = new HealthStatusManager();
   private final OpenStreams openStreams = new OpenStreams();
@@ -96,7 +106,12 @@ public final class Gateway implements AutoCloseable {
 
   /// Starts a gateway that runs ONNX models.
   public static Gateway start(GatewayConfig config) throws StartFailure {
-    return start(config, new OnnxRuntime(), Clock.systemUTC());
+    return start(config, OnnxOptions.defaults());
+  }
+
+  /// As above, with what ONNX Runtime is to be started with.
+  public static Gateway start(GatewayConfig config, OnnxOptions options) throws StartFailure {
+    return start(config, new OnnxRuntime(options), Clock.systemUTC());
   }
 
   /// Starts a gateway; when this returns it answers. What was opened before a failure is closed again.
@@ -106,13 +121,15 @@ public final class Gateway implements AutoCloseable {
 
   private Gateway(GatewayConfig config, ModelRuntime runtime, Clock clock) throws StartFailure {
     this.config = config;
+    this.runtime = runtime;
     try {
       this.metrics = opened(new GatewayMetrics());
-      this.repository = opened(openRepository(config, runtime));
+      this.repository = opened(openRepository(config, runtime, opened(ModelSources.of(config.sources()))));
       Lanes lanes = opened(new Lanes());
       this.routes = new Routes(repository, metrics);
       metrics.bind(lanes::waiting, () -> versionsReady(repository));
       this.readiness = new Readiness(repository, routes, config.modelControl().strictReadiness());
+      showDevices();
       loadAtStart();
 
       ServingMarkers markers = new ServingMarkers(config.dataDirectory().resolve("serving"));
@@ -165,8 +182,9 @@ public final class Gateway implements AutoCloseable {
       throw e;
     }
     state = ServerState.READY;
-    repository.onChange(this::publishHealth);
-    publishHealth();
+    runtime.onFaultChange(this::showHealth);
+    repository.onChange(this::showHealth);
+    showHealth();
     if (config.modelControl().mode() == ControlMode.POLL) {
       opened(RepositoryPoll.start(repository, config.modelControl().pollInterval()));
     }
@@ -174,12 +192,14 @@ public final class Gateway implements AutoCloseable {
 
   // --- parts ----------------------------------------------------------------------------------------------------------
 
-  private static ModelRepository openRepository(GatewayConfig config, ModelRuntime runtime) throws StartFailure {
+  private static ModelRepository openRepository(GatewayConfig config, ModelRuntime runtime, ModelSources sources)
+      throws StartFailure {
     Path root = config.modelRepository();
     try {
       ModelControl control = config.modelControl();
-      return ModelRepository.open(
-          root, runtime, new RepositoryOptions(control.mode(), control.loadThreads(), config.configOptions()));
+      RepositoryOptions options =
+          new RepositoryOptions(control.mode(), control.loadThreads(), config.configOptions());
+      return ModelRepository.open(root, runtime, options, sources);
     } catch (IOException e) {
       throw new StartFailure("model-repository: '%s' is not a directory that can be read".formatted(root));
     }
@@ -201,17 +221,6 @@ public final class Gateway implements AutoCloseable {
     }
   }
 
-  private boolean isReady() {
-    return state == ServerState.READY && readiness.modelsReady();
-  }
-
-  /// After the end nothing changes it any more: the health service sees to that itself.
-  private void publishHealth() {
-    ServingStatus status = isReady() ? ServingStatus.SERVING : ServingStatus.NOT_SERVING;
-    health.setStatus(HealthStatusManager.SERVICE_NAME_ALL_SERVICES, status);
-    health.setStatus(GRPCInferenceServiceGrpc.SERVICE_NAME, status);
-  }
-
   /// In time proportional to the trail, so not before the first answer.
   private static void auditInBackground(Store store) {
     Thread.ofVirtual()
@@ -226,6 +235,28 @@ public final class Gateway implements AutoCloseable {
             });
   }
 
+  private void showDevices() {
+    metrics.gpus().bindDevices(() -> deviceRows(repository));
+    GpuMonitor monitor = GpuMonitor.start();
+    if (monitor != null) {
+      metrics.gpus().bindGpus(opened(monitor));
+    }
+  }
+
+  private static List<GpuMeters.DeviceRow> deviceRows(ModelRepository repository) {
+    List<GpuMeters.DeviceRow> rows = new ArrayList<>();
+    for (Model model : repository.models()) {
+      for (ModelVersion version : model.versions()) {
+        DeviceUse use = version.devices();
+        List<String> devices = use.devices().isEmpty() ? List.of("none") : use.devices();
+        String asked = use.asked().name().toLowerCase(Locale.ROOT);
+        devices.forEach(
+            device -> rows.add(new GpuMeters.DeviceRow(version.model(), version.version(), asked, device)));
+      }
+    }
+    return rows;
+  }
+
   private static long versionsReady(ModelRepository repository) {
     return repository.statuses().stream().filter(status -> status.state() == VersionStatus.State.READY).count();
   }
@@ -235,9 +266,9 @@ public final class Gateway implements AutoCloseable {
     InferenceService service =
         new InferenceService(
             new Inference(
-                routes, new InferenceRouter(routes, lanes), metrics, () -> state, config.grpc().mirrorsTyped()),
-            new ModelQueries(routes, repository, version(), () -> state, readiness::modelsReady),
-            new RepositoryRequests(repository, () -> state),
+                routes, new InferenceRouter(routes, lanes), metrics, this::state, config.grpc().mirrorsTyped()),
+            new ModelQueries(routes, repository, version(), this::state, readiness::modelsReady),
+            new RepositoryRequests(repository, this::state),
             new ServerSettings(routes),
             openStreams,
             opened(repositoryThreads()));
@@ -319,7 +350,11 @@ public final class Gateway implements AutoCloseable {
 
   private MetricsServer metricsServer() throws StartFailure {
     try {
-      return new MetricsServer(address(config.host(), config.metricsPort()), metrics::scrape, this::isReady);
+      return new MetricsServer(
+          address(config.host(), config.metricsPort()),
+          metrics::scrape,
+          () -> state() != ServerState.FAULTY,
+          this::isReady);
     } catch (IOException e) {
       throw inUse("metrics-port", config.host(), config.metricsPort(), e);
     }
@@ -360,6 +395,24 @@ public final class Gateway implements AutoCloseable {
   public static String version() {
     String version = Gateway.class.getPackage().getImplementationVersion();
     return version == null ? "unpackaged" : version;
+  }
+
+  // --- how it is ------------------------------------------------------------------------------------------------------
+
+  private ServerState state() {
+    ServerState now = state;
+    return now == ServerState.READY && runtime.fault().isPresent() ? ServerState.FAULTY : now;
+  }
+
+  private boolean isReady() {
+    return state() == ServerState.READY && readiness.modelsReady();
+  }
+
+  /// Health's own end is final: what comes after it changes nothing any more.
+  private void showHealth() {
+    ServingStatus status = isReady() ? ServingStatus.SERVING : ServingStatus.NOT_SERVING;
+    health.setStatus(HealthStatusManager.SERVICE_NAME_ALL_SERVICES, status);
+    health.setStatus(GRPCInferenceServiceGrpc.SERVICE_NAME, status);
   }
 
   // --- what is running ------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ import dev.sluice.proto.control.v1.ListModelsRequest;
 import dev.sluice.proto.control.v1.ListRolloutsRequest;
 import dev.sluice.proto.control.v1.WatchRolloutRequest;
 import dev.sluice.runtime.repository.ConfigOptions;
+import dev.sluice.runtime.source.SourceSettings;
 import dev.sluice.runtime.tensor.Shape;
 import dev.sluice.runtime.testing.OnnxModels;
 import io.grpc.Status.Code;
@@ -246,7 +247,8 @@ class StartTest {
       --exit-timeout-secs -5    | sluice: drain: PT-5S is negative
       --default-max-batch-size -1 | sluice: default-max-batch-size: -1; expected at least 0
       --model-config-name a/b   | sluice: model-config-name: 'a/b'; expected the name of a file in the models' folders 'configs', without '.pbtxt'
-      --backend-config tensorrt,a=1 | sluice: backend-config: 'tensorrt,a=1'; expected 'onnxruntime,default-max-batch-size=N'
+      --backend-config a=1 | sluice: backend-config: 'a=1': expected 'onnxruntime,KEY=VALUE'
+      --device tpu | sluice: device: 'tpu'; expected 'cpu', 'gpu' or 'auto'
       --grpc-port http          | sluice: Invalid value for option '--grpc-port': 'http' is not an int; see 'sluice serve --help'
       --pinned-memory 1         | sluice: Unknown options: '--pinned-memory', '1'; see 'sluice serve --help'
       --model-control-mode often | sluice: Invalid value for option '--model-control-mode': 'often' is not a mode: expected none, poll or explicit; see 'sluice serve --help'
@@ -285,7 +287,8 @@ class StartTest {
   private static GatewayConfig config(Path models, Path data, String host, int grpc, int metrics, int control) {
     return new GatewayConfig(
         models, data, host, "127.0.0.1", grpc, metrics, control, GatewayConfig.MESSAGE_BYTES_MAX, Duration.ofSeconds(5),
-        ConfigOptions.defaults(), GrpcOptions.defaults(), ModelControl.defaults());
+        ConfigOptions.defaults(), GrpcOptions.defaults(), SourceSettings.defaults(data.resolve("model-cache")),
+        ModelControl.defaults());
   }
 
   private static String failure(GatewayConfig config) {

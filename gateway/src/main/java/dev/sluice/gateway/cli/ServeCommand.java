@@ -3,14 +3,14 @@ package dev.sluice.gateway.cli;
 import dev.sluice.gateway.Gateway;
 import dev.sluice.gateway.StartFailure;
 import dev.sluice.gateway.config.GatewayConfig;
+import dev.sluice.runtime.model.ExecutionSettings.Device;
+import dev.sluice.runtime.onnx.OnnxOptions;
 import dev.sluice.runtime.repository.ConfigOptions;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -28,9 +28,6 @@ import picocli.CommandLine.Spec;
       "SIGTERM ends it gracefully: not ready any more, calls in flight finish, exit 0."
     })
 public final class ServeCommand implements Callable<Integer> {
-
-  private static final Pattern DEFAULT_MAX_BATCH_SIZE =
-      Pattern.compile("onnxruntime,default-max-batch-size=(?<rows>[0-9]{1,9})");
 
   @Spec
   @SuppressWarnings("NullAway.Init") // set by picocli
@@ -67,13 +64,29 @@ public final class ServeCommand implements Callable<Integer> {
   @Option(
       names = "--backend-config",
       paramLabel = "onnxruntime,KEY=VALUE",
-      description = "As Triton spells --default-max-batch-size: onnxruntime,default-max-batch-size=N.")
+      description = {
+        "A setting of ONNX Runtime, as Triton spells it: default-max-batch-size=N; enable-global-threadpool=1 for one pool",
+        "of threads that all models share; intra_op_thread_count=N and inter_op_thread_count=N for that pool's threads,",
+        "or else those of each model that does not say (default: 1; 0: one for each processor)."
+      })
   private List<String> backendConfig = List.of();
+
+  @Option(
+      names = "--device",
+      defaultValue = "cpu",
+      paramLabel = "cpu|gpu|auto",
+      description = {
+        "Where models run whose configuration does not say (default: ${DEFAULT-VALUE}; auto: on a GPU where one can be",
+        "used, else on the CPU). See docs/gpu.md."
+      })
+  private String device = "cpu";
 
   @Option(
       names = "--ignore-unknown-config-fields",
       description = "Ignore what Triton's model configuration does not have, with a warning, instead of refusing it.")
   private boolean unknownConfigFieldsIgnored;
+
+  @Mixin private SourceOptions sources = new SourceOptions();
 
   @Option(
       names = "--data-dir",
@@ -132,19 +145,23 @@ public final class ServeCommand implements Callable<Integer> {
   @Override
   public Integer call() throws InterruptedException {
     GatewayConfig config;
+    OnnxOptions onnxOptions;
     try {
+      BackendConfig backend = BackendConfig.of(backendConfig);
+      onnxOptions = backend.onnxOptions(device());
+      backend.ignored().forEach(flag -> spec.commandLine().getErr().println("sluice: ignored --backend-config=" + flag));
       config =
           new GatewayConfig(
               modelRepository, dataDirectory, host, "127.0.0.1", grpcPort, metricsPort, controlPort, messageBytesMax,
-              Duration.ofSeconds(exitTimeoutSeconds), configOptions(), grpcFlags.options(),
-              modelControl.value());
+              Duration.ofSeconds(exitTimeoutSeconds), configOptions(backend), grpcFlags.options(),
+              sources.settings(dataDirectory, System.getenv()), modelControl.value());
     } catch (IllegalArgumentException e) {
       spec.commandLine().getErr().println("sluice: " + e.getMessage());
       return 2;
     }
     Gateway gateway;
     try {
-      gateway = Gateway.start(config);
+      gateway = Gateway.start(config, onnxOptions);
     } catch (StartFailure e) {
       spec.commandLine().getErr().println("sluice: " + e.getMessage());
       return 1;
@@ -168,16 +185,17 @@ public final class ServeCommand implements Callable<Integer> {
     return 0;
   }
 
-  private ConfigOptions configOptions() {
-    int maxBatchSize = defaultMaxBatchSize;
-    for (String setting : backendConfig) {
-      Matcher batch = DEFAULT_MAX_BATCH_SIZE.matcher(setting);
-      if (!batch.matches()) {
-        throw new IllegalArgumentException(
-            "backend-config: '%s'; expected 'onnxruntime,default-max-batch-size=N'".formatted(setting));
-      }
-      maxBatchSize = Integer.parseInt(batch.group("rows"));
-    }
+  private ConfigOptions configOptions(BackendConfig backend) {
+    int maxBatchSize = backend.defaultMaxBatchSize().orElse(defaultMaxBatchSize);
     return new ConfigOptions(!autoCompleteDisabled, maxBatchSize, unknownConfigFieldsIgnored, modelConfigName);
+  }
+
+  private Device device() {
+    return switch (device) {
+      case "cpu" -> Device.CPU;
+      case "gpu" -> Device.GPU;
+      case "auto" -> Device.AUTO;
+      default -> throw new IllegalArgumentException("device: '%s'; expected 'cpu', 'gpu' or 'auto'".formatted(device));
+    };
   }
 }

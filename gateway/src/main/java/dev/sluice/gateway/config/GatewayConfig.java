@@ -1,6 +1,7 @@
 package dev.sluice.gateway.config;
 
 import dev.sluice.runtime.repository.ConfigOptions;
+import dev.sluice.runtime.source.SourceSettings;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -17,6 +18,7 @@ import java.util.List;
 /// @param drain how long calls in flight may take to finish at shutdown
 /// @param configOptions how the models' configurations are read
 /// @param grpc how the inference port speaks gRPC
+/// @param sources how models are fetched that are elsewhere
 /// @param modelControl which models are loaded and when
 public record GatewayConfig(
     Path modelRepository,
@@ -30,6 +32,7 @@ public record GatewayConfig(
     Duration drain,
     ConfigOptions configOptions,
     GrpcOptions grpc,
+    SourceSettings sources,
     ModelControl modelControl) {
 
   public static final int GRPC_PORT = 8001;
@@ -59,19 +62,20 @@ public record GatewayConfig(
   public static GatewayConfig onFreePorts(Path modelRepository, Path dataDirectory) {
     return new GatewayConfig(
         modelRepository, dataDirectory, "127.0.0.1", "127.0.0.1", 0, 0, 0, MESSAGE_BYTES_MAX, Duration.ofSeconds(5),
-        ConfigOptions.defaults(), GrpcOptions.defaults(), ModelControl.defaults());
+        ConfigOptions.defaults(), GrpcOptions.defaults(), SourceSettings.defaults(dataDirectory.resolve("model-cache")),
+        ModelControl.defaults());
   }
 
   public GatewayConfig with(GrpcOptions options) {
     return new GatewayConfig(
         modelRepository, dataDirectory, host, controlHost, grpcPort, metricsPort, controlPort, messageBytesMax, drain,
-        configOptions, options, modelControl);
+        configOptions, options, sources, modelControl);
   }
 
   public GatewayConfig with(ModelControl control) {
     return new GatewayConfig(
         modelRepository, dataDirectory, host, controlHost, grpcPort, metricsPort, controlPort, messageBytesMax, drain,
-        configOptions, grpc, control);
+        configOptions, grpc, sources, control);
   }
 
   private static void checkPort(String name, int port, List<String> problems) {

@@ -68,7 +68,7 @@ public final class ModelQueries {
 
   public ServerLiveResponse live() throws InferenceFailure {
     requireNotExiting();
-    return ServerLiveResponse.newBuilder().setLive(true).build();
+    return ServerLiveResponse.newBuilder().setLive(state.get() != ServerState.FAULTY).build();
   }
 
   public ServerReadyResponse ready() throws InferenceFailure {

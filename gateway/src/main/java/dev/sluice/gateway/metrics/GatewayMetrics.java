@@ -34,6 +34,7 @@ public final class GatewayMetrics implements AutoCloseable {
   private final JvmGcMetrics gc = new JvmGcMetrics();
   private final Map<CallKey, CallMeters> calls = new ConcurrentHashMap<>();
   private final Map<String, Counter> refused = new ConcurrentHashMap<>();
+  private final GpuMeters gpus = new GpuMeters(registry);
   private final MultiGauge stages =
       MultiGauge.builder("sluice.rollout.stage").description("1 for the stage that a rollout is in").register(registry);
 
@@ -58,7 +59,12 @@ public final class GatewayMetrics implements AutoCloseable {
 
   /// Prometheus' text format.
   public String scrape() {
+    gpus.refresh();
     return registry.scrape();
+  }
+
+  public GpuMeters gpus() {
+    return gpus;
   }
 
   /// The meters of a version outside a rollout.

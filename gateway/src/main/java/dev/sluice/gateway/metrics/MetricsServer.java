@@ -19,23 +19,24 @@ public final class MetricsServer implements AutoCloseable {
   private final HttpServer server;
   private final ExecutorService threads = Executors.newVirtualThreadPerTaskExecutor();
 
-  public MetricsServer(InetSocketAddress address, Supplier<String> metrics, BooleanSupplier ready) throws IOException {
+  public MetricsServer(
+      InetSocketAddress address, Supplier<String> metrics, BooleanSupplier live, BooleanSupplier ready)
+      throws IOException {
     this.server = HttpServer.create(address, BACKLOG);
     server.setExecutor(threads);
     server.createContext(
         "/metrics", exchange -> respond(exchange, 200, "text/plain; version=0.0.4; charset=utf-8", metrics.get()));
-    server.createContext("/healthz", exchange -> respond(exchange, 200, "text/plain; charset=utf-8", "live\n"));
-    server.createContext(
-        "/readyz",
-        exchange -> {
-          boolean isReady = ready.getAsBoolean();
-          respond(exchange, isReady ? 200 : 503, "text/plain; charset=utf-8", isReady ? "ready\n" : "not ready\n");
-        });
+    server.createContext("/healthz", exchange -> respond(exchange, live.getAsBoolean(), "live"));
+    server.createContext("/readyz", exchange -> respond(exchange, ready.getAsBoolean(), "ready"));
     server.start();
   }
 
   public int port() {
     return server.getAddress().getPort();
+  }
+
+  private static void respond(HttpExchange exchange, boolean is, String what) throws IOException {
+    respond(exchange, is ? 200 : 503, "text/plain; charset=utf-8", (is ? "" : "not ") + what + "\n");
   }
 
   private static void respond(HttpExchange exchange, int code, String type, String body) throws IOException {

@@ -111,9 +111,9 @@ final class CandidateAttempt implements VersionRun.Completion {
           giveUp(FallbackReason.STOPPED, true); // everybody was sent back while it waited
         }
       }
+      case MODEL_NOT_READY -> giveUp(FallbackReason.UNAVAILABLE, true); // its device was lost
       case UNKNOWN_MODEL,
           UNKNOWN_VERSION,
-          MODEL_NOT_READY,
           UNSUPPORTED,
           UNKNOWN_SHARED_MEMORY,
           LOAD_NOT_ALLOWED,

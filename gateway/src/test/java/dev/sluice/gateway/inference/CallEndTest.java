@@ -19,6 +19,7 @@ import dev.sluice.proto.inference.GRPCInferenceServiceGrpc;
 import dev.sluice.proto.inference.ModelInferRequest;
 import dev.sluice.proto.inference.ModelInferResponse;
 import dev.sluice.runtime.repository.ConfigOptions;
+import dev.sluice.runtime.source.SourceSettings;
 import dev.sluice.runtime.tensor.Shape;
 import dev.sluice.runtime.testing.OnnxModels;
 import io.grpc.Status;
@@ -49,7 +50,8 @@ class CallEndTest {
         RunningGateway.start(
             new GatewayConfig(
                 models, folder.resolve("data"), "127.0.0.1", "127.0.0.1", 0, 0, 0, MESSAGE_BYTES_MAX,
-                Duration.ofSeconds(5), ConfigOptions.defaults(), GrpcOptions.defaults(), ModelControl.defaults()));
+                Duration.ofSeconds(5), ConfigOptions.defaults(), GrpcOptions.defaults(),
+                SourceSettings.defaults(folder.resolve("data/model-cache")), ModelControl.defaults()));
   }
 
   @AfterEach

@@ -202,13 +202,9 @@ class UnusualModelsTest {
   @Test
   void aModelOfALaterTimeIsRefusedInWordsThatNameIt() {
     assertThat(version("opset-99").getReason())
-        .startsWith("opset-99/1/model.onnx cannot be loaded: ")
-        .contains("Opset 99")
-        .doesNotContain("::", ".h:", ".cc:");
+        .matches("opset-99/1/model.onnx is written for opset 99 of ai.onnx; ONNX Runtime \\S+ has up to \\d+");
     assertThat(version("ir-version-99").getReason())
-        .startsWith("ir-version-99/1/model.onnx cannot be loaded: ")
-        .contains("Unsupported model IR version: 99, max supported IR version: ")
-        .doesNotContain("::", ".h:", ".cc:");
+        .matches("ir-version-99/1/model.onnx has IR version 99; ONNX Runtime \\S+ reads up to \\d+");
   }
 
   // --- other types ---------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 package dev.sluice.gateway.testing;
 
+import dev.sluice.runtime.model.DeviceUse;
 import dev.sluice.runtime.model.ModelExecutionException;
 import dev.sluice.runtime.model.ModelLoadException;
 import dev.sluice.runtime.model.ModelRuntime;
@@ -60,6 +61,11 @@ public final class TamperedRuntime implements ModelRuntime {
         throws ModelExecutionException {
       Run run = runs.get(version);
       return run == null ? session.run(inputs, outputs, control) : run.run(session, inputs, outputs, control);
+    }
+
+    @Override
+    public DeviceUse devices() {
+      return session.devices();
     }
 
     @Override

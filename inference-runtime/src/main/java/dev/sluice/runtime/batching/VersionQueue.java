@@ -527,7 +527,7 @@ public final class VersionQueue {
       case NoAnswer.Withdrawn _ -> FailureReason.CANCELED;
       case NoAnswer.NotComputed(ModelExecutionException cause) ->
           switch (cause.kind()) {
-            case FAILED -> FailureReason.BACKEND;
+            case FAILED, OUT_OF_MEMORY, DEVICE_LOST -> FailureReason.BACKEND;
             case TERMINATED -> FailureReason.CANCELED;
             case INVALID_INPUT -> FailureReason.OTHER;
           };

@@ -48,6 +48,10 @@ public record ExecutionSettings(
       requireThreads("intra-op", intraOp);
       requireThreads("inter-op", interOp);
     }
+
+    public static Threads unspecified() {
+      return new Threads(OptionalInt.empty(), OptionalInt.empty(), false);
+    }
   }
 
   /// What becomes of the memory that runs need.
@@ -59,8 +63,8 @@ public record ExecutionSettings(
     public Memory {
       shrunkAfterRun = Set.copyOf(shrunkAfterRun);
       for (String device : shrunkAfterRun) {
-        if (!device.matches("(cpu|gpu):[0-9]{1,4}")) {
-          throw new IllegalArgumentException("'%s' is no device; expected one like 'cpu:0'".formatted(device));
+        if (!device.matches("cpu:0|gpu:[0-9]{1,2}")) {
+          throw new IllegalArgumentException("'%s' is no device; expected 'cpu:0' or one like 'gpu:1'".formatted(device));
         }
       }
       if (!arena && shrunkAfterRun.stream().anyMatch(device -> device.startsWith("cpu:"))) {
@@ -98,7 +102,7 @@ public record ExecutionSettings(
   /// Of a model about which nothing was said.
   public static ExecutionSettings defaults() {
     return new ExecutionSettings(
-        new Threads(OptionalInt.empty(), OptionalInt.empty(), false),
+        Threads.unspecified(),
         GraphLevel.ALL,
         new Memory(true, true, Set.of()),
         new Placement(null, List.of(), false, Map.of()),

@@ -13,7 +13,11 @@ public final class ModelExecutionException extends Exception {
     /// The caller ended the run through its [RunControl].
     TERMINATED,
     /// The bytes of an input cannot be what its datatype says; the caller's mistake, no evidence against the model.
-    INVALID_INPUT
+    INVALID_INPUT,
+    /// There was not enough memory for this run; a smaller or a later one may succeed.
+    OUT_OF_MEMORY,
+    /// The device that the model runs on is out of order until the process is started anew.
+    DEVICE_LOST
   }
 
   private final Kind kind;

@@ -50,6 +50,11 @@ public final class ModelVersion {
     return session.signature();
   }
 
+  /// Where it runs, now.
+  public DeviceUse devices() {
+    return session.devices();
+  }
+
   public ModelProfile profile() {
     return profile;
   }

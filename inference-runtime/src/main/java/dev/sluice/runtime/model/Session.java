@@ -13,6 +13,9 @@ public interface Session extends AutoCloseable {
   /// least one output. The inputs' bytes are read until this returns and not after.
   List<Tensor> run(List<Tensor> inputs, List<String> outputs, RunControl control) throws ModelExecutionException;
 
+  /// Where it runs, now.
+  DeviceUse devices();
+
   /// Frees the model. No run may be in progress or start later: [ModelVersion] sees to that.
   @Override
   void close();

@@ -40,6 +40,25 @@ final class ElementTypes {
     return null;
   }
 
+  /// What ONNX calls an element type that the protocol cannot carry.
+  static String onnxName(int onnxNumber) {
+    return switch (onnxNumber) {
+      case 14 -> "COMPLEX64";
+      case 15 -> "COMPLEX128";
+      case 17 -> "FLOAT8E4M3FN";
+      case 18 -> "FLOAT8E4M3FNUZ";
+      case 19 -> "FLOAT8E5M2";
+      case 20 -> "FLOAT8E5M2FNUZ";
+      case 21 -> "UINT4";
+      case 22 -> "INT4";
+      case 23 -> "FLOAT4E2M1";
+      case 24 -> "FLOAT8E8M0";
+      case 25 -> "UINT2";
+      case 26 -> "INT2";
+      default -> "of ONNX's element type " + onnxNumber;
+    };
+  }
+
   /// The number of the datatype in an ONNX file, `TensorProto.DataType`.
   static int onnxNumber(Datatype datatype) {
     return switch (datatype) {

@@ -15,8 +15,10 @@ import java.nio.file.InvalidPathException;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Locale;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /// A look into an ONNX file before native code may parse it: is it whole, and does it stay inside its folder?
@@ -36,8 +38,11 @@ final class OnnxFile {
   private static final int TENSOR_DATA_LOCATION = 14 << 3 | WireFormat.WIRETYPE_VARINT;
   private static final long EXTERNAL = 1;
 
-  /// An output as the file declares it; `elementType` is 0 when it is no tensor.
-  record Output(String name, int elementType, Shape shape) {}
+  /// An input or output as the file declares it; `elementType` is 0 when it is no tensor.
+  record Value(String name, int elementType, Shape shape) {}
+
+  /// What the file declares, in its order; inputs that have a default in the file are left out.
+  record Declared(List<Value> inputs, List<Value> outputs) {}
 
   /// The messages on the way to a tensor, and which of their fields lead on.
   private enum Message {
@@ -90,7 +95,9 @@ final class OnnxFile {
   private final Path folder;
   private final String label;
   private final CodedInputStream in;
-  private final List<Output> outputs = new ArrayList<>();
+  private final List<Value> inputs = new ArrayList<>();
+  private final List<Value> outputs = new ArrayList<>();
+  private final Set<String> defaults = new HashSet<>();
   private boolean graphSeen;
 
   private OnnxFile(Path folder, String label, CodedInputStream in) {
@@ -99,8 +106,8 @@ final class OnnxFile {
     this.in = in;
   }
 
-  /// Reads the file through and returns the outputs it declares; `label` names it in messages.
-  static List<Output> check(Path file, String label) throws ModelLoadException {
+  /// Reads the file through and returns what it declares; `label` names it in messages.
+  static Declared check(Path file, String label) throws ModelLoadException {
     try (InputStream stream = new BufferedInputStream(Files.newInputStream(file))) {
       long size = Files.size(file);
       if (size > Integer.MAX_VALUE) {
@@ -116,7 +123,8 @@ final class OnnxFile {
       if (!scan.graphSeen) {
         throw new ModelLoadException("%s is not an ONNX model: it holds no graph".formatted(label));
       }
-      return scan.outputs;
+      scan.inputs.removeIf(input -> scan.defaults.contains(input.name()));
+      return new Declared(scan.inputs, scan.outputs);
     } catch (InvalidProtocolBufferException e) {
       throw new ModelLoadException("%s is corrupt or not an ONNX model: %s".formatted(label, firstLine(e)), e);
     } catch (IOException e) {
@@ -137,7 +145,10 @@ final class OnnxFile {
       throw new ModelLoadException("%s nests its graphs deeper than %d messages".formatted(label, DEPTH_MAX));
     }
     if (message == Message.TENSOR) {
-      checkTensor();
+      String name = checkTensor();
+      if (depth == 2) {
+        defaults.add(name);
+      }
       return;
     }
     for (int tag = in.readTag(); tag != 0; tag = in.readTag()) {
@@ -150,14 +161,17 @@ final class OnnxFile {
         walk(next, depth + 1);
         in.popLimit(outer);
       } else if (nested && message == Message.GRAPH && depth == 1 && field == 12) {
-        outputs.add(output(readBytes(VALUE_BYTES_MAX)));
+        outputs.add(value(readBytes(VALUE_BYTES_MAX)));
+      } else if (nested && message == Message.GRAPH && depth == 1 && field == 11) {
+        inputs.add(value(readBytes(VALUE_BYTES_MAX)));
       } else {
         skip(tag);
       }
     }
   }
 
-  private void checkTensor() throws IOException, ModelLoadException {
+  /// Returns the tensor's name.
+  private String checkTensor() throws IOException, ModelLoadException {
     String name = "";
     List<String> locations = new ArrayList<>(0);
     boolean external = false;
@@ -184,6 +198,7 @@ final class OnnxFile {
             "%s: tensor '%s' has its data at '%s', which %s".formatted(label, name, location, fault));
       }
     }
+    return name;
   }
 
   /// What forbids reading this location, or null. It must be a plain file that nobody else can reach another way.
@@ -238,7 +253,7 @@ final class OnnxFile {
     return ByteString.copyFrom(in.readRawBytes(size));
   }
 
-  private static Output output(ByteString bytes) throws InvalidProtocolBufferException {
+  private static Value value(ByteString bytes) throws InvalidProtocolBufferException {
     UnknownFieldSet value = UnknownFieldSet.parseFrom(bytes);
     UnknownFieldSet tensor = message(message(value, 2), 1);
     List<ByteString> dims = message(tensor, 2).getField(1).getLengthDelimitedList();
@@ -248,7 +263,7 @@ final class OnnxFile {
       shape[i] = dim.isEmpty() ? -1 : Math.max(-1, dim.getLast());
     }
     List<Long> elementType = tensor.getField(1).getVarintList();
-    return new Output(text(value, 1), elementType.isEmpty() ? 0 : elementType.getLast().intValue(), Shape.of(shape));
+    return new Value(text(value, 1), elementType.isEmpty() ? 0 : elementType.getLast().intValue(), Shape.of(shape));
   }
 
   private static UnknownFieldSet message(UnknownFieldSet outer, int field) throws InvalidProtocolBufferException {

@@ -4,9 +4,11 @@ import ai.onnxruntime.NodeInfo;
 import ai.onnxruntime.OrtEnvironment;
 import ai.onnxruntime.OrtException;
 import ai.onnxruntime.OrtException.OrtErrorCode;
-import ai.onnxruntime.OrtLoggingLevel;
 import ai.onnxruntime.OrtSession;
 import ai.onnxruntime.TensorInfo;
+import dev.sluice.runtime.model.ExecutionSettings;
+import dev.sluice.runtime.model.ExecutionSettings.Device;
+import dev.sluice.runtime.model.ModelExecutionException;
 import dev.sluice.runtime.model.ModelLoadException;
 import dev.sluice.runtime.model.ModelRuntime;
 import dev.sluice.runtime.model.ModelSettings;
@@ -17,11 +19,11 @@ import dev.sluice.runtime.tensor.Datatype;
 import dev.sluice.runtime.tensor.Shape;
 import dev.sluice.runtime.tensor.TensorSpec;
 import java.io.IOException;
-import java.io.UncheckedIOException;
-import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.nio.file.attribute.BasicFileAttributes;
+import java.nio.file.attribute.FileTime;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -33,68 +35,187 @@ import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/// Runs ONNX models in this process with ONNX Runtime on the CPU.
+/// Runs ONNX models in this process with ONNX Runtime, on the CPU or on NVIDIA GPUs.
 ///
 /// Each file is checked by [OnnxFile] before native code sees it. Custom operator libraries are never loaded.
 public final class OnnxRuntime implements ModelRuntime {
   private static final Logger log = LoggerFactory.getLogger(OnnxRuntime.class);
-  // ONNX Runtime 1.29's binding ends the JVM with a segmentation fault above 3972 to 3981 bytes of command line.
-  private static final int COMMAND_LINE_BYTES_MAX = 3900;
-  private static final Path COMMAND_LINE = Path.of("/proc/self/cmdline");
+  private static final List<Integer> FIRST_GPU = List.of(0);
   private static final Pattern UNKNOWN_OPERATOR =
-      Pattern.compile(
-          "(?:No Op registered for|Could not find an implementation for|Fatal error:(?=.*is not a registered))"
-              + " (?<name>[^(\\s]+)");
+      Pattern.compile("(?:No Op registered for|Fatal error:(?=.*is not a registered)) (?<name>[^(\\s]+)");
+  private static final Pattern UNKNOWN_VARIANT =
+      Pattern.compile("Could not find an implementation for (?<name>[^(\\s]+)\\((?<version>\\d+)\\)");
+  private static final Pattern NEWER_FORMAT =
+      Pattern.compile("Unsupported model IR version: (?<has>\\d+), max supported IR version: (?<known>\\d+)");
+  private static final Pattern NEWER_OPERATORS =
+      Pattern.compile("Opset (?<has>\\d+) is under development.* domain (?<domain>\\S+) is till opset (?<known>\\d+)");
 
+  private final OnnxOptions options;
   private final OrtEnvironment environment;
   private final BufferPool buffers = BufferPool.shared();
+  private final GpuHealth gpus = new GpuHealth();
 
   /// Starts ONNX Runtime, which all instances in a process share.
   public OnnxRuntime() {
-    if (ByteOrder.nativeOrder() != ByteOrder.LITTLE_ENDIAN) {
-      throw new IllegalStateException("the protocol's tensors are little-endian, and this machine is not");
-    }
-    requireShortCommandLine();
-    // Failures come back as exceptions; the native logger would write them a second time, to standard error, on the
-    // thread that runs the model.
-    environment = OrtEnvironment.getEnvironment(OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL, "sluice");
+    this(OnnxOptions.defaults());
+  }
+
+  /// As above; every later instance in the process has to ask for the same shared threads or none.
+  public OnnxRuntime(OnnxOptions options) {
+    this.options = options;
+    this.environment = OnnxEnvironment.start(options);
   }
 
   @Override
   public Session load(Path versionFolder, ModelSettings settings) throws ModelLoadException {
     String label = label(versionFolder, settings.modelFilename());
     Path file = locate(versionFolder, settings.modelFilename(), label);
-    List<OnnxFile.Output> declaredOutputs = OnnxFile.check(file, label);
-    OrtSession session = createSession(file, label, settings);
+    OnnxFile.Declared declared = OnnxFile.check(file, label);
+    requireCarried(declared.inputs(), label);
+    List<NativeEngine> engines = open(file, label, settings.execution());
     try {
-      Signature signature = signature(session, declaredOutputs, label);
-      return OnnxSession.create(environment, session, signature, buffers);
+      OrtSession first = engines.getFirst().session();
+      Signature signature = signature(first, declared.outputs(), label);
+      return OnnxSession.create(environment, engines(engines, file, label, settings), signature, buffers);
     } catch (OrtException e) {
-      close(session, e);
+      close(engines, e);
       throw failure(e, file, label);
     } catch (ModelLoadException | RuntimeException e) {
-      close(session, e);
+      close(engines, e);
       throw e;
     }
   }
 
-  private OrtSession createSession(Path file, String label, ModelSettings settings) throws ModelLoadException {
-    try (OrtSession.SessionOptions options = new OrtSession.SessionOptions()) {
-      options.setExecutionMode(OrtSession.SessionOptions.ExecutionMode.SEQUENTIAL);
-      options.setInterOpNumThreads(1);
-      options.setIntraOpNumThreads(settings.execution().threads().intraOp().orElse(1));
-      // Spinning threads are fast alone and slow together: a gateway has more calls than cores.
-      options.addConfigEntry("session.intra_op.allow_spinning", "0");
-      options.addConfigEntry("session.inter_op.allow_spinning", "0");
-      return environment.createSession(file.toString(), options);
+  @Override
+  public boolean startsThreads(ModelSettings settings) {
+    ExecutionSettings.Threads threads = settings.execution().threads();
+    boolean ownThreads =
+        threads.parallel() || threads.intraOp().orElse(options.threads().intraOp().orElse(1)) != 1;
+    return (ownThreads && !options.sharedThreads()) || asked(settings.execution()) != Device.CPU;
+  }
+
+  @Override
+  public Optional<String> fault() {
+    return gpus.fault();
+  }
+
+  @Override
+  public void onFaultChange(Runnable listener) {
+    gpus.onChange(listener);
+  }
+
+  // --- devices ------------------------------------------------------------------------------------------------------
+
+  private Device asked(ExecutionSettings settings) {
+    Device device = settings.placement().device();
+    return device == null ? options.device() : device;
+  }
+
+  private List<NativeEngine> open(Path file, String label, ExecutionSettings settings) throws ModelLoadException {
+    return switch (asked(settings)) {
+      case CPU -> List.of(openOnCpu(file, label, settings));
+      case GPU -> openOnGpus(file, label, settings);
+      case AUTO -> {
+        try {
+          yield openOnGpus(file, label, settings);
+        } catch (ModelLoadException e) {
+          // What is the model's own fault is one on the CPU too, and then told as that.
+          NativeEngine cpu = openOnCpu(file, label, settings);
+          log.warn("{}; it runs on the CPU", e.getMessage());
+          yield List.of(cpu);
+        }
+      }
+    };
+  }
+
+  private NativeEngine openOnCpu(Path file, String label, ExecutionSettings settings) throws ModelLoadException {
+    try {
+      return NativeEngine.open(environment, file, settings, options, Engine.ON_CPU);
     } catch (OrtException e) {
       throw failure(e, file, label);
+    }
+  }
+
+  private List<NativeEngine> openOnGpus(Path file, String label, ExecutionSettings settings)
+      throws ModelLoadException {
+    String lost = gpus.lost();
+    if (lost != null) {
+      throw new ModelLoadException("%s cannot be loaded on a GPU until a restart: %s".formatted(label, lost));
+    }
+    List<Integer> numbers = settings.placement().gpus();
+    List<NativeEngine> engines = new ArrayList<>();
+    for (int gpu : numbers.isEmpty() ? FIRST_GPU : numbers) {
+      try {
+        engines.add(NativeEngine.open(environment, file, settings, options, gpu));
+      } catch (OrtException e) {
+        close(engines, e);
+        if (isOfTheModel(e)) {
+          throw failure(e, file, label);
+        }
+        throw new ModelLoadException(
+            "%s cannot be loaded on GPU %d: %s".formatted(label, gpu, OnnxErrors.whyNoGpu(e)), e);
+      }
+    }
+    return engines;
+  }
+
+  private Engines engines(List<NativeEngine> engines, Path file, String label, ModelSettings settings)
+      throws ModelLoadException {
+    Device asked = asked(settings.execution());
+    boolean mayMove = asked == Device.AUTO && engines.getFirst().gpu() != Engine.ON_CPU;
+    Stamp stamp = Stamp.of(file, label);
+    Engines.CpuOpener opener =
+        () -> {
+          if (!stamp.isOf(file)) {
+            throw new ModelExecutionException(
+                ModelExecutionException.Kind.DEVICE_LOST,
+                "the GPUs cannot be used any more, and %s has changed since it was loaded".formatted(label));
+          }
+          return NativeEngine.open(environment, file, settings.execution(), options, Engine.ON_CPU);
+        };
+    return new Engines(label, asked, List.copyOf(engines), gpus, mayMove ? opener : null);
+  }
+
+  /// By what a file that was replaced since can be told.
+  private record Stamp(long size, FileTime modified, @Nullable Object key) {
+    static Stamp of(Path file, String label) throws ModelLoadException {
+      try {
+        return of(file);
+      } catch (IOException e) {
+        throw new ModelLoadException("%s cannot be read: %s".formatted(label, e.getClass().getSimpleName()), e);
+      }
+    }
+
+    boolean isOf(Path file) {
+      try {
+        return equals(of(file));
+      } catch (IOException e) {
+        return false;
+      }
+    }
+
+    private static Stamp of(Path file) throws IOException {
+      BasicFileAttributes attributes = Files.readAttributes(file, BasicFileAttributes.class);
+      return new Stamp(attributes.size(), attributes.lastModifiedTime(), attributes.fileKey());
+    }
+  }
+
+  // --- the model ----------------------------------------------------------------------------------------------------
+
+  // Before ONNX Runtime looks for operators on such types, and blames those.
+  private static void requireCarried(List<OnnxFile.Value> inputs, String label) throws ModelLoadException {
+    for (OnnxFile.Value input : inputs) {
+      if (input.elementType() != 0 && ElementTypes.of(input.elementType()) == null) {
+        throw new ModelLoadException(
+            "%s: input '%s' is %s, which the protocol cannot carry"
+                .formatted(label, input.name(), ElementTypes.onnxName(input.elementType())));
+      }
     }
   }
 
   // Inputs that an old model also lists as initialisers are defaults; ONNX Runtime leaves them out of its inputs.
   private static Signature signature(
-      OrtSession session, List<OnnxFile.Output> declaredOutputs, String label)
+      OrtSession session, List<OnnxFile.Value> declaredOutputs, String label)
       throws ModelLoadException, OrtException {
     List<TensorSpec> inputs = new ArrayList<>();
     for (NodeInfo input : session.getInputInfo().values()) {
@@ -125,7 +246,7 @@ public final class OnnxRuntime implements ModelRuntime {
     return new Signature(inputs, outputs, unsupportedOutputs, 0);
   }
 
-  private static Map<String, Optional<TensorSpec>> outputs(OrtSession session, List<OnnxFile.Output> declared)
+  private static Map<String, Optional<TensorSpec>> outputs(OrtSession session, List<OnnxFile.Value> declared)
       throws OrtException {
     Map<String, Optional<TensorSpec>> outputs = new LinkedHashMap<>();
     try {
@@ -148,10 +269,12 @@ public final class OnnxRuntime implements ModelRuntime {
     return datatype == null ? null : new TensorSpec(node.getName(), datatype, Shape.of(tensor.getShape()));
   }
 
-  private static @Nullable TensorSpec spec(OnnxFile.Output output) {
+  private static @Nullable TensorSpec spec(OnnxFile.Value output) {
     Datatype datatype = ElementTypes.of(output.elementType());
     return datatype == null ? null : new TensorSpec(output.name(), datatype, output.shape());
   }
+
+  // --- the file -----------------------------------------------------------------------------------------------------
 
   /// `<model>/<version>/model.onnx`: what messages call the file, wherever the repository lies.
   private static String label(Path versionFolder, String name) {
@@ -183,35 +306,52 @@ public final class OnnxRuntime implements ModelRuntime {
     }
   }
 
-  private static ModelLoadException failure(OrtException e, Path file, String label) {
-    String message = OnnxSession.messageOf(e).replace(file.toString(), label);
+  private ModelLoadException failure(OrtException e, Path file, String label) {
+    String text = OnnxErrors.textOf(e).replace(file.toString(), label);
+    return new ModelLoadException("%s %s".formatted(label, fault(text)), e);
+  }
+
+  private String fault(String message) {
     Matcher operator = UNKNOWN_OPERATOR.matcher(message);
     if (operator.find()) {
-      return new ModelLoadException(
-          "%s uses the operator '%s', which ONNX Runtime does not know".formatted(label, operator.group("name")), e);
+      return "uses the operator '%s', which ONNX Runtime does not know".formatted(operator.group("name"));
     }
-    return new ModelLoadException("%s cannot be loaded: %s".formatted(label, message), e);
+    Matcher variant = UNKNOWN_VARIANT.matcher(message);
+    if (variant.find()) {
+      return "uses the operator '%s' of opset %s on types for which ONNX Runtime does not have it"
+          .formatted(variant.group("name"), variant.group("version"));
+    }
+    Matcher format = NEWER_FORMAT.matcher(message);
+    if (format.find()) {
+      return "has IR version %s; ONNX Runtime %s reads up to %s"
+          .formatted(format.group("has"), environment.getVersion(), format.group("known"));
+    }
+    Matcher operators = NEWER_OPERATORS.matcher(message);
+    if (operators.find()) {
+      return "is written for opset %s of %s; ONNX Runtime %s has up to %s"
+          .formatted(operators.group("has"), operators.group("domain"), environment.getVersion(), operators.group("known"));
+    }
+    return "cannot be loaded: " + OnnxErrors.clipped(message);
   }
 
-  private static void close(OrtSession session, Exception because) {
-    try {
-      session.close();
-    } catch (OrtException e) {
-      because.addSuppressed(e);
-    }
-  }
-
-  private static void requireShortCommandLine() {
-    try {
-      int length = Files.exists(COMMAND_LINE) ? Files.readAllBytes(COMMAND_LINE).length : 0;
-      if (length > COMMAND_LINE_BYTES_MAX) {
-        throw new IllegalStateException(
-            ("the process's command line has %d bytes, and ONNX Runtime ends the JVM above about %d; "
-                    + "shorten it with a wildcard class path, an @argfile or a jar manifest")
-                .formatted(length, COMMAND_LINE_BYTES_MAX));
+  // What these complain of is in the file, whatever it is loaded on.
+  private static boolean isOfTheModel(OrtException e) {
+    return switch (e.getCode()) {
+      case ORT_INVALID_GRAPH, ORT_INVALID_PROTOBUF, ORT_NO_MODEL, ORT_NO_SUCHFILE -> true;
+      default -> {
+        String message = OnnxErrors.textOf(e);
+        yield NEWER_FORMAT.matcher(message).find() || NEWER_OPERATORS.matcher(message).find();
       }
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
+    };
+  }
+
+  private static void close(List<NativeEngine> engines, Exception because) {
+    for (NativeEngine engine : engines) {
+      try {
+        engine.close();
+      } catch (OrtException e) {
+        because.addSuppressed(e);
+      }
     }
   }
 }

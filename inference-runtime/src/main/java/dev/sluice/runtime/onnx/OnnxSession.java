@@ -4,6 +4,7 @@ import ai.onnxruntime.OnnxTensor;
 import ai.onnxruntime.OrtEnvironment;
 import ai.onnxruntime.OrtException;
 import ai.onnxruntime.OrtSession;
+import dev.sluice.runtime.model.DeviceUse;
 import dev.sluice.runtime.model.ModelExecutionException;
 import dev.sluice.runtime.model.ModelExecutionException.Kind;
 import dev.sluice.runtime.model.RunControl;
@@ -22,7 +23,6 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /// One ONNX model in memory; ONNX Runtime lets any number of threads run it at the same time.
@@ -30,39 +30,35 @@ import org.jspecify.annotations.Nullable;
 /// Bytes travel twice: from the request into a direct buffer that native code reads in place, and from native memory
 /// into the answer's array. Everything native that a run makes is closed before it returns.
 final class OnnxSession implements Session {
-  private static final int MESSAGE_LENGTH_MAX = 500;
-  /// A file of C++ with its line, and the function there with all its parameters.
-  private static final Pattern SOURCE_PLACE = Pattern.compile(" ?/onnxruntime_src/\\S+:\\d+ [^()]*\\(.*?\\)(?: const)? ");
-
   private final OrtEnvironment environment;
-  private final OrtSession session;
+  private final Engines engines;
   private final Signature signature;
   private final BufferPool buffers;
   private final Map<Datatype, UnsignedCast> casts;
 
   private OnnxSession(
       OrtEnvironment environment,
-      OrtSession session,
+      Engines engines,
       Signature signature,
       BufferPool buffers,
       Map<Datatype, UnsignedCast> casts) {
     this.environment = environment;
-    this.session = session;
+    this.engines = engines;
     this.signature = signature;
     this.buffers = buffers;
     this.casts = casts;
   }
 
-  /// Takes over the native session, unless it throws.
-  static OnnxSession create(
-      OrtEnvironment environment, OrtSession session, Signature signature, BufferPool buffers) throws OrtException {
+  /// Takes over the engines, unless it throws.
+  static OnnxSession create(OrtEnvironment environment, Engines engines, Signature signature, BufferPool buffers)
+      throws OrtException {
     Map<Datatype, UnsignedCast> casts = new EnumMap<>(Datatype.class);
     for (TensorSpec input : signature.inputs()) {
       if (UnsignedCast.needs(input.datatype()) && !casts.containsKey(input.datatype())) {
         casts.put(input.datatype(), new UnsignedCast(environment, input.datatype()));
       }
     }
-    return new OnnxSession(environment, session, signature, buffers, casts);
+    return new OnnxSession(environment, engines, signature, buffers, casts);
   }
 
   @Override
@@ -71,40 +67,57 @@ final class OnnxSession implements Session {
   }
 
   @Override
+  public DeviceUse devices() {
+    return engines.use();
+  }
+
+  @Override
   public List<Tensor> run(List<Tensor> inputs, List<String> outputs, RunControl control)
       throws ModelExecutionException {
     try {
-      return control == RunControl.none()
-          ? run(inputs, outputs, (OrtSession.RunOptions) null)
-          : runUnder(control, inputs, outputs);
-    } catch (OrtException e) {
-      if (control.isTerminated()) {
-        throw terminated();
+      Engine engine = engines.next();
+      try {
+        return run(engine, inputs, outputs, control);
+      } catch (OrtException e) {
+        // The caller's call goes on where the model goes on.
+        if (!control.isTerminated() && isLost(engine, e) && engines.lost(OnnxErrors.numbered(e))) {
+          return run(engines.next(), inputs, outputs, control);
+        }
+        throw e;
       }
-      throw new ModelExecutionException(Kind.FAILED, messageOf(e));
+    } catch (OrtException e) {
+      throw control.isTerminated() ? terminated() : failure(e);
     }
   }
 
-  private List<Tensor> runUnder(RunControl control, List<Tensor> inputs, List<String> outputs)
+  private List<Tensor> run(Engine engine, List<Tensor> inputs, List<String> outputs, RunControl control)
       throws OrtException, ModelExecutionException {
-    try (OrtSession.RunOptions options = new OrtSession.RunOptions()) {
+    return control == RunControl.none()
+        ? run(engine, inputs, outputs, (OrtSession.RunOptions) null)
+        : runUnder(control, engine, inputs, outputs);
+  }
+
+  private List<Tensor> runUnder(RunControl control, Engine engine, List<Tensor> inputs, List<String> outputs)
+      throws OrtException, ModelExecutionException {
+    try (OrtSession.RunOptions options = engine.runOptions()) {
       Runnable stop = () -> terminate(options);
       if (!control.begin(stop)) {
         throw terminated();
       }
       try {
-        return run(inputs, outputs, options);
+        return run(engine, inputs, outputs, options);
       } finally {
         control.end(stop);
       }
     }
   }
 
-  private List<Tensor> run(List<Tensor> inputs, List<String> outputs, OrtSession.@Nullable RunOptions options)
+  private List<Tensor> run(
+      Engine engine, List<Tensor> inputs, List<String> outputs, OrtSession.@Nullable RunOptions options)
       throws OrtException, ModelExecutionException {
     Set<String> names = new LinkedHashSet<>(outputs);
     try (InputTensors tensors = new InputTensors(environment, buffers, casts, inputs);
-        OrtSession.Result result = session.run(tensors.byName(), names, options)) {
+        OrtSession.Result result = engine.run(tensors.byName(), names, options)) {
       List<Tensor> answer = new ArrayList<>(outputs.size());
       int index = 0;
       for (String name : names) {
@@ -130,12 +143,12 @@ final class OnnxSession implements Session {
   @Override
   public void close() {
     try {
-      session.close();
+      engines.close();
       for (UnsignedCast cast : casts.values()) {
         cast.close();
       }
     } catch (OrtException e) {
-      throw new IllegalStateException("a model could not be freed: " + messageOf(e), e);
+      throw new IllegalStateException("a model could not be freed: " + OnnxErrors.messageOf(e), e);
     }
   }
 
@@ -143,7 +156,7 @@ final class OnnxSession implements Session {
     try {
       options.setTerminate(true);
     } catch (OrtException e) {
-      throw new IllegalStateException("a run could not be terminated: " + messageOf(e), e);
+      throw new IllegalStateException("a run could not be terminated: " + OnnxErrors.messageOf(e), e);
     }
   }
 
@@ -151,13 +164,18 @@ final class OnnxSession implements Session {
     return new ModelExecutionException(Kind.TERMINATED, "the run was terminated by its caller");
   }
 
-  /// ONNX Runtime's message on one line, without the prefix that repeats its code and the places in its sources, which
-  /// would leave no room for the fault itself.
-  static String messageOf(OrtException e) {
-    String message = e.getMessage() == null ? e.getCode().toString() : e.getMessage();
-    int start = message.indexOf("message: ");
-    String fault = start < 0 ? message : message.substring(start + "message: ".length());
-    String text = SOURCE_PLACE.matcher(fault.strip().replaceAll("\\s+", " ")).replaceAll(" ").strip();
-    return text.length() > MESSAGE_LENGTH_MAX ? text.substring(0, MESSAGE_LENGTH_MAX) + "..." : text;
+  // What a CPU session reports of a device is not to be believed.
+  private static boolean isLost(Engine engine, OrtException e) {
+    return engine.gpu() != Engine.ON_CPU && OnnxErrors.meaning(e) == OnnxErrors.Meaning.DEVICE_LOST;
+  }
+
+  private static ModelExecutionException failure(OrtException e) {
+    Kind kind =
+        switch (OnnxErrors.meaning(e)) {
+          case FAILED -> Kind.FAILED;
+          case OUT_OF_MEMORY -> Kind.OUT_OF_MEMORY;
+          case DEVICE_LOST -> Kind.DEVICE_LOST;
+        };
+    return new ModelExecutionException(kind, OnnxErrors.numbered(e));
   }
 }

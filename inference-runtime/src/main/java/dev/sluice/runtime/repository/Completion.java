@@ -7,6 +7,7 @@ import dev.sluice.proto.inference.ModelInstanceGroup;
 import dev.sluice.proto.inference.ModelInstanceGroup.Kind;
 import dev.sluice.proto.inference.ModelOutput;
 import dev.sluice.proto.inference.ModelVersionPolicy;
+import dev.sluice.runtime.model.DeviceUse;
 import dev.sluice.runtime.model.ModelLoadException;
 import dev.sluice.runtime.model.ModelSettings;
 import dev.sluice.runtime.model.Scheduling;
@@ -35,24 +36,27 @@ final class Completion {
   private final ModelConfiguration configuration;
   private final ModelConfig said;
   private final Signature model;
+  private final DeviceUse devices;
   private final Supplier<@Nullable String> rowsDoubt;
   private final Map<String, Reshape> inputReshapes = new HashMap<>();
   private final Map<String, Reshape> outputReshapes = new HashMap<>();
 
   private Completion(
-      ModelConfiguration configuration, Signature model, Supplier<@Nullable String> rowsDoubt) {
+      ModelConfiguration configuration, Signature model, DeviceUse devices, Supplier<@Nullable String> rowsDoubt) {
     this.configuration = configuration;
     this.said = configuration.config();
     this.model = model;
+    this.devices = devices;
     this.rowsDoubt = rowsDoubt;
   }
 
+  /// @param devices that the model was loaded on
   /// @param rowsDoubt asked when batches may be formed though nobody said so: why the model's rows may not share a run,
   ///     or null
   static ResolvedModel of(
-      ModelConfiguration configuration, Signature model, Supplier<@Nullable String> rowsDoubt)
+      ModelConfiguration configuration, Signature model, DeviceUse devices, Supplier<@Nullable String> rowsDoubt)
       throws ModelLoadException {
-    return new Completion(configuration, model, rowsDoubt).resolve();
+    return new Completion(configuration, model, devices, rowsDoubt).resolve();
   }
 
   private ResolvedModel resolve() throws ModelLoadException {
@@ -241,20 +245,25 @@ final class Completion {
     return LongStream.of(shape.toArray()).skip(batches ? 1 : 0).boxed().toList();
   }
 
-  private static void completeInstances(ModelConfig.Builder config) {
+  private void completeInstances(ModelConfig.Builder config) {
     if (config.getInstanceGroupCount() == 0) {
       // In order means one at a time, unless somebody asks for both.
       boolean ordered = config.getDynamicBatching().getPreserveOrdering() && config.getMaxBatchSize() == 0;
-      config.addInstanceGroupBuilder().setCount(ordered ? 1 : Scheduling.defaults().instances());
+      config.addInstanceGroupBuilder().setCount(ordered ? 1 : devices.instancesPerDevice());
     }
     for (int i = 0; i < config.getInstanceGroupCount(); i++) {
       ModelInstanceGroup.Builder group = config.getInstanceGroupBuilder(i);
       if (group.getName().isEmpty()) {
         group.setName("%s_%d".formatted(config.getName(), i));
       }
-      group.setCount(Math.max(1, group.getCount()));
+      if (group.getCount() == 0) {
+        group.setCount(devices.onGpu() ? devices.instancesPerDevice() : 1);
+      }
       if (group.getGpusCount() == 0 && (group.getKind() == Kind.KIND_AUTO || group.getKind() == Kind.KIND_MODEL)) {
-        group.setKind(Kind.KIND_CPU);
+        group.setKind(devices.onGpu() ? Kind.KIND_GPU : Kind.KIND_CPU);
+      }
+      if (group.getGpusCount() == 0 && group.getKind() == Kind.KIND_GPU) {
+        group.addAllGpus(devices.gpus());
       }
     }
   }

@@ -66,10 +66,9 @@ final class ConfigText {
       JsonFormat.parser().merge(json, config);
       return config.build();
     } catch (InvalidProtocolBufferException e) {
-      String message = String.valueOf(e.getMessage()).replace("com.google.gson.stream.MalformedJsonException: ", "");
+      String message = jsonFault(e);
       if (!ignoreUnknownFields || !message.startsWith(UNKNOWN_JSON_FIELD)) {
-        throw new ModelLoadException(
-            "%s: %s".formatted(label, message.replace("in message inference.", "in ").strip()), e);
+        throw new ModelLoadException("%s: %s".formatted(label, message), e);
       }
       log.warn("{}: ignored what is unknown in it, first of all: {}", label, message);
     }
@@ -78,7 +77,17 @@ final class ConfigText {
       JsonFormat.parser().ignoringUnknownFields().merge(json, config);
       return config.build();
     } catch (InvalidProtocolBufferException e) {
-      throw new ModelLoadException("%s: %s".formatted(label, e.getMessage()), e);
+      throw new ModelLoadException("%s: %s".formatted(label, jsonFault(e)), e);
     }
+  }
+
+  // The first line, without the parser's own class names; a link to the parser's manual follows.
+  private static String jsonFault(InvalidProtocolBufferException e) {
+    return String.valueOf(e.getMessage())
+        .replaceFirst("^(?:[a-z]+\\.)+[A-Za-z]+Exception: ", "")
+        .replaceFirst("in message inference\\.", "in ")
+        .lines()
+        .findFirst()
+        .orElse("not JSON");
   }
 }

@@ -1,5 +1,6 @@
 package dev.sluice.runtime.repository;
 
+import dev.sluice.runtime.model.DeviceUse;
 import dev.sluice.runtime.model.ModelExecutionException;
 import dev.sluice.runtime.model.ModelExecutionException.Kind;
 import dev.sluice.runtime.model.RunControl;
@@ -60,6 +61,11 @@ final class ConfiguredSession implements Session {
               .formatted(tensor.name(), tensor.shape(), reshape.from(), reshape.to()));
     }
     return new Tensor(tensor.name(), tensor.datatype(), shape, tensor.bytes());
+  }
+
+  @Override
+  public DeviceUse devices() {
+    return session.devices();
   }
 
   @Override

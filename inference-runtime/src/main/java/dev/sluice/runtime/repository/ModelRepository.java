@@ -7,6 +7,7 @@ import dev.sluice.runtime.model.ModelVersion;
 import dev.sluice.runtime.repository.ManagedModel.Outcome;
 import dev.sluice.runtime.repository.PublishedModels.Entry;
 import dev.sluice.runtime.repository.VersionStatus.State;
+import dev.sluice.runtime.source.ModelSources;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NotDirectoryException;
@@ -48,14 +49,19 @@ public final class ModelRepository implements AutoCloseable {
   private volatile Pins pins = Pins.NONE;
   private volatile boolean closed;
 
-  private ModelRepository(Path root, ModelRuntime runtime, RepositoryOptions options) {
+  private ModelRepository(Path root, ModelRuntime runtime, RepositoryOptions options, ModelSources sources) {
     this.mode = options.mode();
     this.loadThreads = options.loadThreads();
     this.folders = new RepositoryFolders(root);
     this.threads = new LoaderThreads(loadThreads);
     this.house =
         new ManagedModel.House(
-            folders, options.configuration(), new VersionLoader(runtime), threads, model -> pins.of(model), published);
+            folders,
+            options.configuration(),
+            new VersionLoader(runtime, sources),
+            threads,
+            model -> pins.of(model),
+            published);
   }
 
   /// As below, with the defaults.
@@ -63,15 +69,23 @@ public final class ModelRepository implements AutoCloseable {
     return open(root, runtime, RepositoryOptions.defaults());
   }
 
-  /// Opens the directory and notes which models it has; nothing is loaded yet.
+  /// As below, with every model in its folder.
   public static ModelRepository open(Path root, ModelRuntime runtime, RepositoryOptions options) throws IOException {
+    return open(root, runtime, options, ModelSources.none());
+  }
+
+  /// Opens the directory and notes which models it has; nothing is loaded yet.
+  ///
+  /// @param sources of versions whose files are elsewhere; they stay the caller's to close, after the repository
+  public static ModelRepository open(Path root, ModelRuntime runtime, RepositoryOptions options, ModelSources sources)
+      throws IOException {
     if (Files.notExists(root)) {
       throw new NotDirectoryException("model repository '%s' does not exist".formatted(root));
     }
     if (!Files.isDirectory(root)) {
       throw new NotDirectoryException("model repository '%s' is not a directory".formatted(root));
     }
-    ModelRepository repository = new ModelRepository(root.toRealPath(), runtime, options);
+    ModelRepository repository = new ModelRepository(root.toRealPath(), runtime, options, sources);
     var _ = repository.noteModels();
     return repository;
   }

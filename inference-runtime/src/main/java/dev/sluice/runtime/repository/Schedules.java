@@ -36,8 +36,11 @@ final class Schedules {
     return new Scheduling(instances(config), batching, priorities(dynamic));
   }
 
+  // A group that names GPUs has its count of instances on each of them.
   private static int instances(ModelConfig config) {
-    return config.getInstanceGroupList().stream().mapToInt(ModelInstanceGroup::getCount).sum();
+    return config.getInstanceGroupList().stream()
+        .mapToInt(group -> Math.multiplyExact(group.getCount(), Math.max(1, group.getGpusCount())))
+        .sum();
   }
 
   private static Priorities priorities(ModelDynamicBatching dynamic) {

@@ -5,6 +5,8 @@ import dev.sluice.runtime.model.ModelProfile;
 import dev.sluice.runtime.model.ModelRuntime;
 import dev.sluice.runtime.model.ModelVersion;
 import dev.sluice.runtime.model.Session;
+import dev.sluice.runtime.source.HeldFolder;
+import dev.sluice.runtime.source.ModelSources;
 import java.nio.file.Path;
 import java.util.List;
 import org.slf4j.Logger;
@@ -15,9 +17,11 @@ final class VersionLoader {
   private static final Logger log = LoggerFactory.getLogger(VersionLoader.class);
 
   private final ModelRuntime runtime;
+  private final ModelSources sources;
 
-  VersionLoader(ModelRuntime runtime) {
+  VersionLoader(ModelRuntime runtime, ModelSources sources) {
     this.runtime = runtime;
+    this.sources = sources;
   }
 
   /// Whether a session of this configuration has threads of its own, which are started when it is loaded.
@@ -25,17 +29,18 @@ final class VersionLoader {
     return runtime.startsThreads(configuration.settings());
   }
 
-  ModelVersion load(Path folder, String model, long version, ModelConfiguration configuration)
+  ModelVersion load(Path versionFolder, String model, long version, ModelConfiguration configuration)
       throws ModelLoadException {
     long start = System.nanoTime();
     try {
-      Session loaded = runtime.load(folder, configuration.settings());
+      Session loaded = open(sources.resolve(versionFolder, model, version), configuration);
       Session session = loaded;
       try {
         ResolvedModel resolved =
             Completion.of(
                 configuration,
                 loaded.signature(),
+                loaded.devices(),
                 () -> RowIndependence.doubt(loaded, RowIndependence.NANOS_MAX));
         session = resolved.seenByCallers(session);
         ModelProfile profile =
@@ -60,6 +65,16 @@ final class VersionLoader {
       }
     } catch (RuntimeException e) {
       throw new ModelLoadException("%s/%d cannot be loaded: %s".formatted(model, version, e), e);
+    }
+  }
+
+  /// From where the version's files really lie; they are held there until the session is closed.
+  private Session open(HeldFolder files, ModelConfiguration configuration) throws ModelLoadException {
+    try {
+      return FetchedSession.of(runtime.load(files.folder(), configuration.settings()), files);
+    } catch (ModelLoadException | RuntimeException e) {
+      files.close();
+      throw e;
     }
   }
 }

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.sluice.proto.inference.ModelConfig;
 import dev.sluice.runtime.model.Batching;
+import dev.sluice.runtime.model.DeviceUse;
 import dev.sluice.runtime.model.ModelExecutionException;
 import dev.sluice.runtime.model.ModelProfile;
 import dev.sluice.runtime.model.ModelVersion;
@@ -173,6 +174,11 @@ final class QueueRig {
         throws ModelExecutionException {
       runs.add(inputs);
       return model.run(inputs, control);
+    }
+
+    @Override
+    public DeviceUse devices() {
+      return DeviceUse.cpu();
     }
 
     @Override

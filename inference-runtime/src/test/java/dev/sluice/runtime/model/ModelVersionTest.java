@@ -135,6 +135,11 @@ class ModelVersionTest {
     }
 
     @Override
+    public DeviceUse devices() {
+      return DeviceUse.cpu();
+    }
+
+    @Override
     public void close() {
       closes.incrementAndGet();
       RuntimeException thrown = failure;

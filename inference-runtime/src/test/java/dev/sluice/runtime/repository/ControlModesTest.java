@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 import static org.awaitility.Awaitility.await;
 
+import dev.sluice.runtime.model.DeviceUse;
 import dev.sluice.runtime.model.ModelExecutionException;
 import dev.sluice.runtime.model.ModelLoadException;
 import dev.sluice.runtime.model.ModelLoadException.Kind;
@@ -689,6 +690,11 @@ class ControlModesTest {
             List<Tensor> inputs, List<String> outputs, RunControl control)
             throws ModelExecutionException {
           return session.run(inputs, outputs, control);
+        }
+
+        @Override
+        public DeviceUse devices() {
+          return session.devices();
         }
 
         @Override

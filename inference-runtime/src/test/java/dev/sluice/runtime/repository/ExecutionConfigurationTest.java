@@ -115,7 +115,7 @@ class ExecutionConfigurationTest {
         parameters("execution_mode", "2"), "parameter 'execution_mode' is '2'; expected an integer from 0 to 1");
     assertRefused(parameters("enable_mem_arena", "yes!"), "parameter 'enable_mem_arena' is 'yes!'; expected '0' or '1'");
     assertRefused(
-        parameters("memory.enable_memory_arena_shrinkage", "tpu:0"), "'tpu:0' is no device; expected one like 'cpu:0'");
+        parameters("memory.enable_memory_arena_shrinkage", "tpu:0"), "'tpu:0' is no device; expected 'cpu:0' or one like 'gpu:1'");
     assertRefused(
         parameters("memory.enable_memory_arena_shrinkage", "cpu:0", "enable_mem_arena", "0"),
         "an arena that is switched off cannot be shrunk");

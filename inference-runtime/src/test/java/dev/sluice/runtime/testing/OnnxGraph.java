@@ -25,6 +25,12 @@ public final class OnnxGraph {
     return this;
   }
 
+  /// A tensor input of any of ONNX's element types, by its number.
+  public OnnxGraph input(String name, int elementType, long... dims) {
+    graph.message(11, tensorValue(name, elementType, dims));
+    return this;
+  }
+
   /// A tensor input that takes every rank.
   public OnnxGraph inputOfAnyShape(String name, Datatype datatype) {
     graph.message(11, anyShape(name, datatype));
@@ -107,10 +113,10 @@ public final class OnnxGraph {
     return model(List.of());
   }
 
-  /// The file's bytes, as another time would have written them.
+  /// The file's bytes, stamped with these versions of the format and of ONNX's own operators, as another time would have
+  /// written them.
   public byte[] model(int irVersion, int opset) {
-    ProtoMessage model = new ProtoMessage().number(1, irVersion).message(7, graph).message(8, opset("", opset));
-    return model.toByteString().toByteArray();
+    return model(irVersion, opset, List.of());
   }
 
   /// The file's bytes, with one function of its own (`test.function`) made of this node's attribute.
@@ -200,7 +206,11 @@ public final class OnnxGraph {
   }
 
   private byte[] model(List<ProtoMessage> functions) {
-    ProtoMessage model = new ProtoMessage().number(1, IR_VERSION).message(7, graph).message(8, opset("", OPSET));
+    return model(IR_VERSION, OPSET, functions);
+  }
+
+  private byte[] model(int irVersion, int opset, List<ProtoMessage> functions) {
+    ProtoMessage model = new ProtoMessage().number(1, irVersion).message(7, graph).message(8, opset("", opset));
     if (!functions.isEmpty()) {
       model.message(8, opset("test", 1)).messages(25, functions);
     }
