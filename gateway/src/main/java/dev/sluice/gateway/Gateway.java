@@ -1,6 +1,7 @@
 package dev.sluice.gateway;
 
 import dev.sluice.gateway.config.GatewayConfig;
+import dev.sluice.gateway.config.ModelControl;
 import dev.sluice.gateway.config.GrpcOptions;
 import dev.sluice.gateway.control.Assembly;
 import dev.sluice.gateway.control.ControlFailure;
@@ -39,9 +40,11 @@ import dev.sluice.runtime.model.ModelRuntime;
 import dev.sluice.runtime.model.ModelVersion;
 import dev.sluice.runtime.onnx.OnnxOptions;
 import dev.sluice.runtime.onnx.OnnxRuntime;
+import dev.sluice.runtime.repository.ControlMode;
 import dev.sluice.runtime.repository.Model;
 import dev.sluice.runtime.repository.ModelRepository;
 import dev.sluice.runtime.repository.RepositoryOptions;
+import dev.sluice.runtime.repository.RepositoryPoll;
 import dev.sluice.runtime.repository.VersionStatus;
 import dev.sluice.runtime.source.ModelSources;
 import io.grpc.Server;
@@ -96,6 +99,7 @@ public final class Gateway implements AutoCloseable {
   private final ModelRepository repository;
   private final GatewayMetrics metrics;
   private final Routes routes;
+  private final Readiness readiness;
   private final @Nullable RolloutController controller;
   private final Server inferenceServer;
   private final RestServer restServer;
@@ -129,8 +133,9 @@ public final class Gateway implements AutoCloseable {
       metrics.bind(lanes::waiting, () -> versionsReady(repository));
       repository.onChange(
           metrics.showVersions(() -> repository.models().stream().flatMap(model -> model.versions().stream()).toList()));
+      this.readiness = new Readiness(repository, routes, config.modelControl().strictReadiness());
       showDevices();
-      repository.loadAll();
+      loadAtStart();
 
       ServingMarkers markers = new ServingMarkers(config.dataDirectory().resolve("serving"));
       String whyNoControl = "";
@@ -162,14 +167,15 @@ public final class Gateway implements AutoCloseable {
         opening = null;
         whyNoControl = "control state in %s: %s".formatted(config.dataDirectory(), e.getMessage());
         log.error("serving baselines only, without rollouts: {}", whyNoControl);
-        markers.read().forEach((model, version) -> Defaults.serve(model, version, repository, routes));
+        markers.read().forEach((model, version) -> Defaults.restore(model, version, repository, routes));
       }
       this.controller = opening;
       metrics.storeReadable(controller != null);
+      requireLoaded();
 
       Inference inference =
           new Inference(routes, new InferenceRouter(routes, lanes), metrics, this::state, config.grpc().mirrorsTyped());
-      ModelQueries queries = new ModelQueries(routes, repository, version(), this::state);
+      ModelQueries queries = new ModelQueries(routes, repository, version(), this::state, readiness::modelsReady);
       RepositoryRequests requests = new RepositoryRequests(repository, this::state);
       ServerSettings settings = new ServerSettings(routes);
       ThreadPoolExecutor slow = opened(repositoryThreads());
@@ -189,7 +195,11 @@ public final class Gateway implements AutoCloseable {
     }
     state = ServerState.READY;
     runtime.onFaultChange(this::showHealth);
+    repository.onChange(this::showHealth);
     showHealth();
+    if (config.modelControl().mode() == ControlMode.POLL) {
+      opened(RepositoryPoll.start(repository, config.modelControl().pollInterval()));
+    }
   }
 
   // --- parts ----------------------------------------------------------------------------------------------------------
@@ -198,10 +208,28 @@ public final class Gateway implements AutoCloseable {
       throws StartFailure {
     Path root = config.modelRepository();
     try {
-      RepositoryOptions options = RepositoryOptions.defaults().withConfiguration(config.configOptions());
+      ModelControl control = config.modelControl();
+      RepositoryOptions options =
+          new RepositoryOptions(control.mode(), control.loadThreads(), config.configOptions());
       return ModelRepository.open(root, runtime, options, sources);
     } catch (IOException e) {
       throw new StartFailure("model-repository: '%s' is not a directory that can be read".formatted(root));
+    }
+  }
+
+  private void loadAtStart() {
+    ModelControl control = config.modelControl();
+    if (control.mode() != ControlMode.EXPLICIT || control.loadAtStart().contains(ModelControl.ALL)) {
+      repository.loadAll();
+    } else {
+      repository.loadAll(control.loadAtStart());
+    }
+  }
+
+  private void requireLoaded() throws StartFailure {
+    List<String> faults = readiness.faults();
+    if (config.modelControl().exitOnError() && !faults.isEmpty()) {
+      throw new StartFailure("model-repository: " + String.join("; ", faults));
     }
   }
 
@@ -328,7 +356,7 @@ public final class Gateway implements AutoCloseable {
         NettyServerBuilder.forAddress(address(config.listeners().controlHost(), config.listeners().controlPort()))
             .executor(opened(Executors.newVirtualThreadPerTaskExecutor()))
             .addService(new RolloutService(controller, whyNoControl, timer))
-            .addService(new ModelService(repository, routes))
+            .addService(new ModelService(repository, routes, controller, whyNoControl))
             .addService(health.getHealthService())
             .addService(ProtoReflectionServiceV1.newInstance())
             .addService(reflectionV1Alpha())
@@ -349,7 +377,7 @@ public final class Gateway implements AutoCloseable {
           address(config.listeners().host(), config.listeners().metricsPort()),
           metrics::scrape,
           () -> state() != ServerState.FAULTY,
-          () -> state() == ServerState.READY);
+          this::isReady);
     } catch (IOException e) {
       throw inUse("metrics-port", config.listeners().host(), config.listeners().metricsPort(), e);
     }
@@ -399,9 +427,13 @@ public final class Gateway implements AutoCloseable {
     return now == ServerState.READY && runtime.fault().isPresent() ? ServerState.FAULTY : now;
   }
 
+  private boolean isReady() {
+    return state() == ServerState.READY && readiness.modelsReady();
+  }
+
   /// Health's own end is final: what comes after it changes nothing any more.
   private void showHealth() {
-    ServingStatus status = state() == ServerState.READY ? ServingStatus.SERVING : ServingStatus.NOT_SERVING;
+    ServingStatus status = isReady() ? ServingStatus.SERVING : ServingStatus.NOT_SERVING;
     health.setStatus(HealthStatusManager.SERVICE_NAME_ALL_SERVICES, status);
     health.setStatus(GRPCInferenceServiceGrpc.SERVICE_NAME, status);
   }

@@ -247,7 +247,12 @@ class StartTest {
       --backend-config a=1 | sluice: backend-config: 'a=1': expected 'onnxruntime,KEY=VALUE'
       --device tpu | sluice: device: 'tpu'; expected 'cpu', 'gpu' or 'auto'
       --grpc-port http          | sluice: Invalid value for option '--grpc-port': 'http' is not an int; see 'sluice serve --help'
-      --model-control-mode poll | sluice: Unknown options: '--model-control-mode', 'poll'; see 'sluice serve --help'
+      --pinned-memory 1         | sluice: Unknown options: '--pinned-memory', '1'; see 'sluice serve --help'
+      --model-control-mode often | sluice: Invalid value for option '--model-control-mode': 'often' is not a mode: expected none, poll or explicit; see 'sluice serve --help'
+      --repository-poll-secs 0  | sluice: repository-poll-secs: 0 is not above 0
+      --model-load-thread-count 0 | sluice: model-load-thread-count: 0 is not between 1 and 64
+      --load-model m            | sluice: load-model: needs --model-control-mode=explicit; in the other modes every model is loaded
+      --model-control-mode=explicit --load-model=m --load-model=* | sluice: load-model: '*' stands for all models and is given alone
       """)
   void wrongSettingsAreNamedOneByOne(String arguments, String said) {
     Said answer = serve(arguments.split(" "));

@@ -145,6 +145,9 @@ public final class ServeCommand implements Callable<Integer> {
   private int exitTimeoutSeconds;
 
   @Mixin
+  private ModelControlOptions modelControl = new ModelControlOptions();
+
+  @Mixin
   private GrpcFlags grpcFlags = new GrpcFlags();
 
   @Override
@@ -164,7 +167,8 @@ public final class ServeCommand implements Callable<Integer> {
                   Duration.ofSeconds(exitTimeoutSeconds)),
               configOptions(backend),
               grpcFlags.options(),
-              sources.settings(dataDirectory, System.getenv()));
+              sources.settings(dataDirectory, System.getenv()),
+              modelControl.value());
     } catch (IllegalArgumentException e) {
       spec.commandLine().getErr().println("sluice: " + e.getMessage());
       return 2;

@@ -11,13 +11,15 @@ import java.nio.file.Path;
 /// @param configOptions how the models' configurations are read
 /// @param grpc how the inference port speaks gRPC
 /// @param sources how models are fetched that are elsewhere
+/// @param modelControl which models are loaded and when
 public record GatewayConfig(
     Path modelRepository,
     Path dataDirectory,
     Listeners listeners,
     ConfigOptions configOptions,
     GrpcOptions grpc,
-    SourceSettings sources) {
+    SourceSettings sources,
+    ModelControl modelControl) {
 
   /// The defaults of everything, on free ports of loopback.
   public static GatewayConfig onFreePorts(Path modelRepository, Path dataDirectory) {
@@ -27,22 +29,27 @@ public record GatewayConfig(
         Listeners.onFreePorts(),
         ConfigOptions.defaults(),
         GrpcOptions.defaults(),
-        SourceSettings.defaults(dataDirectory.resolve("model-cache")));
+        SourceSettings.defaults(dataDirectory.resolve("model-cache")),
+        ModelControl.defaults());
   }
 
   public GatewayConfig with(Listeners other) {
-    return new GatewayConfig(modelRepository, dataDirectory, other, configOptions, grpc, sources);
+    return new GatewayConfig(modelRepository, dataDirectory, other, configOptions, grpc, sources, modelControl);
   }
 
   public GatewayConfig with(ConfigOptions other) {
-    return new GatewayConfig(modelRepository, dataDirectory, listeners, other, grpc, sources);
+    return new GatewayConfig(modelRepository, dataDirectory, listeners, other, grpc, sources, modelControl);
   }
 
   public GatewayConfig with(GrpcOptions other) {
-    return new GatewayConfig(modelRepository, dataDirectory, listeners, configOptions, other, sources);
+    return new GatewayConfig(modelRepository, dataDirectory, listeners, configOptions, other, sources, modelControl);
   }
 
   public GatewayConfig with(SourceSettings other) {
-    return new GatewayConfig(modelRepository, dataDirectory, listeners, configOptions, grpc, other);
+    return new GatewayConfig(modelRepository, dataDirectory, listeners, configOptions, grpc, other, modelControl);
+  }
+
+  public GatewayConfig with(ModelControl other) {
+    return new GatewayConfig(modelRepository, dataDirectory, listeners, configOptions, grpc, sources, other);
   }
 }
