@@ -36,6 +36,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterAll;
@@ -244,8 +245,7 @@ class TritonErrorsTest {
 
   private static <T extends com.google.protobuf.Message> T detail(StatusRuntimeException refused, Class<T> type)
       throws InvalidProtocolBufferException {
-    com.google.rpc.Status status = StatusProto.fromThrowable(refused);
-    assertThat(status).isNotNull();
+    com.google.rpc.Status status = Objects.requireNonNull(StatusProto.fromThrowable(refused));
     for (Any any : status.getDetailsList()) {
       if (any.is(type)) {
         return any.unpack(type);
