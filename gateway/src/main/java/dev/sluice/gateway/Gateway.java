@@ -9,6 +9,7 @@ import dev.sluice.gateway.control.Journal;
 import dev.sluice.gateway.control.ModelService;
 import dev.sluice.gateway.control.RolloutController;
 import dev.sluice.gateway.control.RolloutService;
+import dev.sluice.gateway.http.RestServer;
 import dev.sluice.gateway.inference.Inference;
 import dev.sluice.gateway.inference.InferenceService;
 import dev.sluice.gateway.inference.ModelQueries;
@@ -65,6 +66,7 @@ import java.util.Deque;
 import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.ArrayBlockingQueue;
+import java.util.concurrent.Executor;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.ThreadPoolExecutor;
@@ -98,6 +100,7 @@ public final class Gateway implements AutoCloseable {
   private final Routes routes;
   private final @Nullable RolloutController controller;
   private final Server inferenceServer;
+  private final RestServer restServer;
   private final Server controlServer;
   private final MetricsServer metricsServer;
   private volatile ServerState state = ServerState.STARTING;
@@ -126,6 +129,8 @@ public final class Gateway implements AutoCloseable {
       Lanes lanes = opened(new Lanes());
       this.routes = new Routes(repository, metrics);
       metrics.bind(lanes::waiting, () -> versionsReady(repository));
+      repository.onChange(
+          metrics.showVersions(() -> repository.models().stream().flatMap(model -> model.versions().stream()).toList()));
       showDevices();
       repository.loadAll();
 
@@ -164,7 +169,14 @@ public final class Gateway implements AutoCloseable {
       this.controller = opening;
       metrics.storeReadable(controller != null);
 
-      this.inferenceServer = opened(inferenceServer(lanes));
+      Inference inference =
+          new Inference(routes, new InferenceRouter(routes, lanes), metrics, this::state, config.grpc().mirrorsTyped());
+      ModelQueries queries = new ModelQueries(routes, repository, version(), this::state);
+      RepositoryRequests requests = new RepositoryRequests(repository, this::state);
+      ServerSettings settings = new ServerSettings(routes);
+      ThreadPoolExecutor slow = opened(repositoryThreads());
+      this.inferenceServer = opened(inferenceServer(inference, queries, requests, settings, slow));
+      this.restServer = opened(restServer(inference, queries, requests, settings, slow));
       this.controlServer = opened(controlServer(whyNoControl));
       this.metricsServer = opened(metricsServer());
     } catch (StoreException e) {
@@ -236,21 +248,15 @@ public final class Gateway implements AutoCloseable {
   }
 
   /// On the event loops themselves: a hop to an executor would cost more than a small model does.
-  private Server inferenceServer(Lanes lanes) throws StartFailure {
-    InferenceService service =
-        new InferenceService(
-            new Inference(
-                routes, new InferenceRouter(routes, lanes), metrics, this::state, config.grpc().mirrorsTyped()),
-            new ModelQueries(routes, repository, version(), this::state),
-            new RepositoryRequests(repository, this::state),
-            new ServerSettings(routes),
-            openStreams,
-            opened(repositoryThreads()));
+  private Server inferenceServer(
+      Inference inference, ModelQueries queries, RepositoryRequests requests, ServerSettings settings, Executor slow)
+      throws StartFailure {
+    InferenceService service = new InferenceService(inference, queries, requests, settings, openStreams, slow);
     GrpcOptions options = config.grpc();
     NettyServerBuilder builder =
-        NettyServerBuilder.forAddress(address(config.host(), config.grpcPort()))
+        NettyServerBuilder.forAddress(address(config.listeners().host(), config.listeners().grpcPort()))
             .directExecutor()
-            .maxInboundMessageSize(config.messageBytesMax())
+            .maxInboundMessageSize(config.listeners().messageBytesMax())
             .decompressorRegistry(Deflate.beside(DecompressorRegistry.getDefaultInstance()))
             .maxInboundMetadataSize(METADATA_BYTES_MAX)
             .maxRstFramesPerWindow(RESETS_MAX, RESETS_WINDOW_SECONDS)
@@ -281,7 +287,7 @@ public final class Gateway implements AutoCloseable {
       builder.compressorRegistry(compression.registry());
       definition = ServerInterceptors.intercept(definition, compression);
     }
-    return listen("grpc-port", builder.addService(definition).build(), config.host(), config.grpcPort());
+    return listen("grpc-port", builder.addService(definition).build(), config.listeners().host(), config.listeners().grpcPort());
   }
 
   /// For clients that load, unload and list models; what does not fit is refused.
@@ -298,6 +304,23 @@ public final class Gateway implements AutoCloseable {
     return threads;
   }
 
+  private RestServer restServer(
+      Inference inference, ModelQueries queries, RepositoryRequests requests, ServerSettings settings, Executor slow)
+      throws StartFailure {
+    try {
+      return RestServer.start(
+          address(config.listeners().host(), config.listeners().httpPort()),
+          config.listeners().messageBytesMax(),
+          inference,
+          queries,
+          requests,
+          settings,
+          slow);
+    } catch (IOException e) {
+      throw inUse("http-port", config.listeners().host(), config.listeners().httpPort(), e);
+    }
+  }
+
   private Server controlServer(String whyNoControl) throws StartFailure {
     ScheduledExecutorService timer =
         opened(
@@ -305,7 +328,7 @@ public final class Gateway implements AutoCloseable {
                 1, task -> Thread.ofPlatform().daemon().name("sluice-watch").unstarted(task)));
     return listen(
         "control-port",
-        NettyServerBuilder.forAddress(address(config.controlHost(), config.controlPort()))
+        NettyServerBuilder.forAddress(address(config.listeners().controlHost(), config.listeners().controlPort()))
             .executor(opened(Executors.newVirtualThreadPerTaskExecutor()))
             .addService(new RolloutService(controller, whyNoControl, timer))
             .addService(new ModelService(repository, routes))
@@ -313,8 +336,8 @@ public final class Gateway implements AutoCloseable {
             .addService(ProtoReflectionServiceV1.newInstance())
             .addService(reflectionV1Alpha())
             .build(),
-        config.controlHost(),
-        config.controlPort());
+        config.listeners().controlHost(),
+        config.listeners().controlPort());
   }
 
   /// The tools that people have (grpcurl, Postman, Debian's grpc_cli) still ask for the older name.
@@ -326,12 +349,12 @@ public final class Gateway implements AutoCloseable {
   private MetricsServer metricsServer() throws StartFailure {
     try {
       return new MetricsServer(
-          address(config.host(), config.metricsPort()),
+          address(config.listeners().host(), config.listeners().metricsPort()),
           metrics::scrape,
           () -> state() != ServerState.FAULTY,
           () -> state() == ServerState.READY);
     } catch (IOException e) {
-      throw inUse("metrics-port", config.host(), config.metricsPort(), e);
+      throw inUse("metrics-port", config.listeners().host(), config.listeners().metricsPort(), e);
     }
   }
 
@@ -392,6 +415,10 @@ public final class Gateway implements AutoCloseable {
     return inferenceServer.getPort();
   }
 
+  public int httpPort() {
+    return restServer.port();
+  }
+
   public int metricsPort() {
     return metricsServer.port();
   }
@@ -423,10 +450,14 @@ public final class Gateway implements AutoCloseable {
     state = ServerState.EXITING;
     health.enterTerminalState();
     inferenceServer.shutdown();
+    restServer.shutdown();
     openStreams.end();
+    long drainEndNanos = System.nanoTime() + config.listeners().drain().toNanos();
     try {
-      if (!inferenceServer.awaitTermination(config.drain().toMillis(), TimeUnit.MILLISECONDS)) {
-        log.warn("calls were still in flight after {}; they are cut off", config.drain());
+      boolean ended = inferenceServer.awaitTermination(config.listeners().drain().toNanos(), TimeUnit.NANOSECONDS);
+      ended &= restServer.awaitTermination(Math.max(0, drainEndNanos - System.nanoTime()), TimeUnit.NANOSECONDS);
+      if (!ended) {
+        log.warn("calls were still in flight after {}; they are cut off", config.listeners().drain());
       }
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();

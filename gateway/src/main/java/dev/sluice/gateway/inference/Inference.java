@@ -91,6 +91,11 @@ public final class Inference {
     }
   }
 
+  /// Counts a request that its face could not read.
+  public void refused(InferenceFailure failure) {
+    metrics.refused(failure.kind().name());
+  }
+
   static InferenceFailure shuttingDown() {
     return new InferenceFailure(
         InferenceFailure.Kind.SHUTTING_DOWN, "GRPC server is shutting down and has stopped accepting new requests.");

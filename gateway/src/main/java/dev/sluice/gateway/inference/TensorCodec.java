@@ -125,7 +125,8 @@ final class TensorCodec {
       throws InferenceFailure {
     InferInputTensor input = request.getInputs(i);
     int rank = input.getShapeCount();
-    boolean fits = rank == spec.shape().rank();
+    boolean anyRank = spec.shape().isAnyRank();
+    boolean fits = anyRank || rank == spec.shape().rank();
     for (int d = 0; d < rank; d++) {
       long dim = input.getShape(d);
       if (dim < 0) {
@@ -135,7 +136,7 @@ final class TensorCodec {
             "All input dimensions should be specified for input '%s' for model '%s', got %s; dimension %d is below 0"
                 .formatted(input.getName(), request.getModelName(), dims(input.getShapeList()), dim));
       }
-      fits = fits && (spec.shape().dim(d) < 0 || spec.shape().dim(d) == dim);
+      fits = fits && (anyRank || spec.shape().dim(d) < 0 || spec.shape().dim(d) == dim);
     }
     if (!fits) {
       throw refused(
@@ -193,7 +194,7 @@ final class TensorCodec {
       requireBytes(request, i, expected, size);
       bytes = TypedContents.bytes(input.getContents(), spec.datatype(), size);
     } else if (i < request.getRawInputContentsCount()) {
-      bytes = request.getRawInputContents(i).asReadOnlyByteBuffer().order(ByteOrder.LITTLE_ENDIAN);
+      bytes = request.getRawInputContents(i).asReadOnlyByteBuffer().slice().order(ByteOrder.LITTLE_ENDIAN);
       requireBytes(request, i, expected, bytes.remaining());
     } else {
       throw InferenceFailure.invalid(
