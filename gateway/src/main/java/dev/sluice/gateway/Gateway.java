@@ -21,6 +21,7 @@ import dev.sluice.gateway.inference.ServerState;
 import dev.sluice.gateway.metrics.GatewayMetrics;
 import dev.sluice.gateway.metrics.GpuMeters;
 import dev.sluice.gateway.metrics.MetricsServer;
+import dev.sluice.gateway.rpc.Deflate;
 import dev.sluice.gateway.rpc.ResponseCompression;
 import dev.sluice.gateway.routing.InferenceRouter;
 import dev.sluice.gateway.routing.Lanes;
@@ -47,6 +48,7 @@ import dev.sluice.runtime.repository.RepositoryOptions;
 import dev.sluice.runtime.repository.RepositoryPoll;
 import dev.sluice.runtime.repository.VersionStatus;
 import dev.sluice.runtime.source.ModelSources;
+import io.grpc.DecompressorRegistry;
 import io.grpc.Server;
 import io.grpc.ServerInterceptors;
 import io.grpc.ServerServiceDefinition;
@@ -283,6 +285,7 @@ public final class Gateway implements AutoCloseable {
         NettyServerBuilder.forAddress(address(config.listeners().host(), config.listeners().grpcPort()))
             .directExecutor()
             .maxInboundMessageSize(config.listeners().messageBytesMax())
+            .decompressorRegistry(Deflate.beside(DecompressorRegistry.getDefaultInstance()))
             .maxInboundMetadataSize(METADATA_BYTES_MAX)
             .maxRstFramesPerWindow(RESETS_MAX, RESETS_WINDOW_SECONDS)
             .keepAliveTime(options.keepAliveTime().toMillis(), TimeUnit.MILLISECONDS)

@@ -110,7 +110,8 @@ class CallEndTest {
 
     Refusal refusal = Refusal.of(() -> gateway.inference().withCompression("gzip").modelInfer(zeros));
 
-    assertThat(refusal.message()).contains("maximum size 1048576");
+    // gRPC finds out while it unfolds the message, and does not say what it found.
+    assertThat(refusal.code()).isEqualTo(Status.Code.UNKNOWN);
     theServerAnswers();
   }
 
