@@ -86,13 +86,8 @@ final class CandidateCheck {
 
   private static ModelVersion ready(RolloutNote note, long version, String field, ModelRepository repository)
       throws ControlFailure {
-    Model model = repository.find(note.model());
-    ModelVersion loaded = model == null ? null : model.version(version);
-    if (loaded != null) {
-      return loaded;
-    }
     try {
-      return repository.load(note.model(), version);
+      return repository.ensureLoaded(note.model(), version);
     } catch (ModelLoadException e) {
       throw new ControlFailure(
           ControlFailure.Kind.REFUSED, "%s: version %d does not load: %s".formatted(field, version, e.getMessage()));

@@ -19,7 +19,6 @@ import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.function.Predicate;
 import java.util.stream.Collectors;
 
 /// Between the protocol's messages and tensors.
@@ -67,7 +66,7 @@ final class TensorCodec {
         }
       }
     }
-    if (given < signature.requiredInputs() || given > signature.inputs().size()) {
+    if (given > signature.inputs().size() || given < signature.requiredInputs()) {
       throw wrongInputs(request, signature);
     }
     int required = 0;
@@ -81,29 +80,29 @@ final class TensorCodec {
       }
       required += spec.optional() ? 0 : 1;
     }
-    if (required != signature.requiredInputs()) {
+    if (required < signature.requiredInputs()) {
       throw wrongInputs(request, signature);
     }
   }
 
   private static InferenceFailure wrongInputs(ModelInferRequest request, Signature signature) {
     List<String> got = request.getInputsList().stream().map(InferInputTensor::getName).toList();
-    List<TensorSpec> inputs = signature.inputs();
-    List<TensorSpec> required = inputs.stream().filter(Predicate.not(TensorSpec::optional)).toList();
-    String expected =
-        required.size() == inputs.size()
-            ? "%d inputs".formatted(inputs.size())
-            : "number of inputs between %d and %d".formatted(required.size(), inputs.size());
+    List<TensorSpec> missing =
+        signature.inputs().stream().filter(input -> !input.optional() && !got.contains(input.name())).toList();
+    int most = signature.inputs().size();
+    int least = signature.requiredInputs();
     return refused(
         request,
         "inputs",
-        "expected %s but got %d inputs for model '%s'. Got input(s) %s, but missing required input(s) %s. Please provide all required input(s)."
+        "%s but got %d inputs for model '%s'. Got input(s) %s, but missing required input(s) %s. Please provide all required input(s)."
             .formatted(
-                expected,
+                least == most
+                    ? "expected %d inputs".formatted(most)
+                    : "expected number of inputs between %d and %d".formatted(least, most),
                 got.size(),
                 request.getModelName(),
                 quoted(got),
-                quoted(names(required).stream().filter(Predicate.not(got::contains)).toList())));
+                quoted(names(missing))));
   }
 
   private static TensorSpec spec(ModelInferRequest request, int i, Signature signature) throws InferenceFailure {
@@ -195,7 +194,7 @@ final class TensorCodec {
       requireBytes(request, i, expected, size);
       bytes = TypedContents.bytes(input.getContents(), spec.datatype(), size);
     } else if (i < request.getRawInputContentsCount()) {
-      bytes = request.getRawInputContents(i).asReadOnlyByteBuffer().order(ByteOrder.LITTLE_ENDIAN);
+      bytes = request.getRawInputContents(i).asReadOnlyByteBuffer().slice().order(ByteOrder.LITTLE_ENDIAN);
       requireBytes(request, i, expected, bytes.remaining());
     } else {
       throw InferenceFailure.invalid(
@@ -432,8 +431,11 @@ final class TensorCodec {
 
   /// With the request's id in front, where Triton writes it.
   private static InferenceFailure refused(ModelInferRequest request, String field, String text) {
-    return InferenceFailure.invalid(
-        field, "[request id: %s] %s".formatted(request.getId().isEmpty() ? "<id_unknown>" : request.getId(), text));
+    return InferenceFailure.invalid(field, prefix(request) + text);
+  }
+
+  static String prefix(ModelInferRequest request) {
+    return "[request id: " + (request.getId().isEmpty() ? "<id_unknown>" : request.getId()) + "] ";
   }
 
   private static InferenceFailure wrongElements(
