@@ -1,6 +1,7 @@
 package dev.sluice.gateway;
 
 import dev.sluice.gateway.config.GatewayConfig;
+import dev.sluice.gateway.config.ModelControl;
 import dev.sluice.gateway.config.GrpcOptions;
 import dev.sluice.gateway.control.Assembly;
 import dev.sluice.gateway.control.ControlFailure;
@@ -20,6 +21,7 @@ import dev.sluice.gateway.inference.ServerState;
 import dev.sluice.gateway.metrics.GatewayMetrics;
 import dev.sluice.gateway.metrics.GpuMeters;
 import dev.sluice.gateway.metrics.MetricsServer;
+import dev.sluice.gateway.rpc.Deflate;
 import dev.sluice.gateway.rpc.ResponseCompression;
 import dev.sluice.gateway.routing.InferenceRouter;
 import dev.sluice.gateway.routing.Lanes;
@@ -39,11 +41,14 @@ import dev.sluice.runtime.model.ModelRuntime;
 import dev.sluice.runtime.model.ModelVersion;
 import dev.sluice.runtime.onnx.OnnxOptions;
 import dev.sluice.runtime.onnx.OnnxRuntime;
+import dev.sluice.runtime.repository.ControlMode;
 import dev.sluice.runtime.repository.Model;
 import dev.sluice.runtime.repository.ModelRepository;
 import dev.sluice.runtime.repository.RepositoryOptions;
+import dev.sluice.runtime.repository.RepositoryPoll;
 import dev.sluice.runtime.repository.VersionStatus;
 import dev.sluice.runtime.source.ModelSources;
+import io.grpc.DecompressorRegistry;
 import io.grpc.Server;
 import io.grpc.ServerInterceptors;
 import io.grpc.ServerServiceDefinition;
@@ -96,6 +101,7 @@ public final class Gateway implements AutoCloseable {
   private final ModelRepository repository;
   private final GatewayMetrics metrics;
   private final Routes routes;
+  private final Readiness readiness;
   private final @Nullable RolloutController controller;
   private final Server inferenceServer;
   private final RestServer restServer;
@@ -127,8 +133,11 @@ public final class Gateway implements AutoCloseable {
       Lanes lanes = opened(new Lanes());
       this.routes = new Routes(repository, metrics);
       metrics.bind(lanes::waiting, () -> versionsReady(repository));
+      repository.onChange(
+          metrics.showVersions(() -> repository.models().stream().flatMap(model -> model.versions().stream()).toList()));
+      this.readiness = new Readiness(repository, routes, config.modelControl().strictReadiness());
       showDevices();
-      repository.loadAll();
+      loadAtStart();
 
       ServingMarkers markers = new ServingMarkers(config.dataDirectory().resolve("serving"));
       String whyNoControl = "";
@@ -160,14 +169,15 @@ public final class Gateway implements AutoCloseable {
         opening = null;
         whyNoControl = "control state in %s: %s".formatted(config.dataDirectory(), e.getMessage());
         log.error("serving baselines only, without rollouts: {}", whyNoControl);
-        markers.read().forEach((model, version) -> Defaults.serve(model, version, repository, routes));
+        markers.read().forEach((model, version) -> Defaults.restore(model, version, repository, routes));
       }
       this.controller = opening;
       metrics.storeReadable(controller != null);
+      requireLoaded();
 
       Inference inference =
           new Inference(routes, new InferenceRouter(routes, lanes), metrics, this::state, config.grpc().mirrorsTyped());
-      ModelQueries queries = new ModelQueries(routes, repository, version(), this::state);
+      ModelQueries queries = new ModelQueries(routes, repository, version(), this::state, readiness::modelsReady);
       RepositoryRequests requests = new RepositoryRequests(repository, this::state);
       ServerSettings settings = new ServerSettings(routes);
       ThreadPoolExecutor slow = opened(repositoryThreads());
@@ -187,7 +197,11 @@ public final class Gateway implements AutoCloseable {
     }
     state = ServerState.READY;
     runtime.onFaultChange(this::showHealth);
+    repository.onChange(this::showHealth);
     showHealth();
+    if (config.modelControl().mode() == ControlMode.POLL) {
+      opened(RepositoryPoll.start(repository, config.modelControl().pollInterval()));
+    }
   }
 
   // --- parts ----------------------------------------------------------------------------------------------------------
@@ -196,10 +210,28 @@ public final class Gateway implements AutoCloseable {
       throws StartFailure {
     Path root = config.modelRepository();
     try {
-      RepositoryOptions options = RepositoryOptions.defaults().withConfiguration(config.configOptions());
+      ModelControl control = config.modelControl();
+      RepositoryOptions options =
+          new RepositoryOptions(control.mode(), control.loadThreads(), config.configOptions());
       return ModelRepository.open(root, runtime, options, sources);
     } catch (IOException e) {
       throw new StartFailure("model-repository: '%s' is not a directory that can be read".formatted(root));
+    }
+  }
+
+  private void loadAtStart() {
+    ModelControl control = config.modelControl();
+    if (control.mode() != ControlMode.EXPLICIT || control.loadAtStart().contains(ModelControl.ALL)) {
+      repository.loadAll();
+    } else {
+      repository.loadAll(control.loadAtStart());
+    }
+  }
+
+  private void requireLoaded() throws StartFailure {
+    List<String> faults = readiness.faults();
+    if (config.modelControl().exitOnError() && !faults.isEmpty()) {
+      throw new StartFailure("model-repository: " + String.join("; ", faults));
     }
   }
 
@@ -250,9 +282,10 @@ public final class Gateway implements AutoCloseable {
     InferenceService service = new InferenceService(inference, queries, requests, settings, openStreams, slow);
     GrpcOptions options = config.grpc();
     NettyServerBuilder builder =
-        NettyServerBuilder.forAddress(address(config.host(), config.grpcPort()))
+        NettyServerBuilder.forAddress(address(config.listeners().host(), config.listeners().grpcPort()))
             .directExecutor()
-            .maxInboundMessageSize(config.messageBytesMax())
+            .maxInboundMessageSize(config.listeners().messageBytesMax())
+            .decompressorRegistry(Deflate.beside(DecompressorRegistry.getDefaultInstance()))
             .maxInboundMetadataSize(METADATA_BYTES_MAX)
             .maxRstFramesPerWindow(RESETS_MAX, RESETS_WINDOW_SECONDS)
             .keepAliveTime(options.keepAliveTime().toMillis(), TimeUnit.MILLISECONDS)
@@ -282,7 +315,7 @@ public final class Gateway implements AutoCloseable {
       builder.compressorRegistry(compression.registry());
       definition = ServerInterceptors.intercept(definition, compression);
     }
-    return listen("grpc-port", builder.addService(definition).build(), config.host(), config.grpcPort());
+    return listen("grpc-port", builder.addService(definition).build(), config.listeners().host(), config.listeners().grpcPort());
   }
 
   /// For clients that load, unload and list models; what does not fit is refused.
@@ -304,15 +337,15 @@ public final class Gateway implements AutoCloseable {
       throws StartFailure {
     try {
       return RestServer.start(
-          address(config.host(), config.httpPort()),
-          config.messageBytesMax(),
+          address(config.listeners().host(), config.listeners().httpPort()),
+          config.listeners().messageBytesMax(),
           inference,
           queries,
           requests,
           settings,
           slow);
     } catch (IOException e) {
-      throw inUse("http-port", config.host(), config.httpPort(), e);
+      throw inUse("http-port", config.listeners().host(), config.listeners().httpPort(), e);
     }
   }
 
@@ -323,16 +356,16 @@ public final class Gateway implements AutoCloseable {
                 1, task -> Thread.ofPlatform().daemon().name("sluice-watch").unstarted(task)));
     return listen(
         "control-port",
-        NettyServerBuilder.forAddress(address(config.controlHost(), config.controlPort()))
+        NettyServerBuilder.forAddress(address(config.listeners().controlHost(), config.listeners().controlPort()))
             .executor(opened(Executors.newVirtualThreadPerTaskExecutor()))
             .addService(new RolloutService(controller, whyNoControl, timer))
-            .addService(new ModelService(repository, routes))
+            .addService(new ModelService(repository, routes, controller, whyNoControl))
             .addService(health.getHealthService())
             .addService(ProtoReflectionServiceV1.newInstance())
             .addService(reflectionV1Alpha())
             .build(),
-        config.controlHost(),
-        config.controlPort());
+        config.listeners().controlHost(),
+        config.listeners().controlPort());
   }
 
   /// The tools that people have (grpcurl, Postman, Debian's grpc_cli) still ask for the older name.
@@ -344,12 +377,12 @@ public final class Gateway implements AutoCloseable {
   private MetricsServer metricsServer() throws StartFailure {
     try {
       return new MetricsServer(
-          address(config.host(), config.metricsPort()),
+          address(config.listeners().host(), config.listeners().metricsPort()),
           metrics::scrape,
           () -> state() != ServerState.FAULTY,
-          () -> state() == ServerState.READY);
+          this::isReady);
     } catch (IOException e) {
-      throw inUse("metrics-port", config.host(), config.metricsPort(), e);
+      throw inUse("metrics-port", config.listeners().host(), config.listeners().metricsPort(), e);
     }
   }
 
@@ -397,9 +430,13 @@ public final class Gateway implements AutoCloseable {
     return now == ServerState.READY && runtime.fault().isPresent() ? ServerState.FAULTY : now;
   }
 
+  private boolean isReady() {
+    return state() == ServerState.READY && readiness.modelsReady();
+  }
+
   /// Health's own end is final: what comes after it changes nothing any more.
   private void showHealth() {
-    ServingStatus status = state() == ServerState.READY ? ServingStatus.SERVING : ServingStatus.NOT_SERVING;
+    ServingStatus status = isReady() ? ServingStatus.SERVING : ServingStatus.NOT_SERVING;
     health.setStatus(HealthStatusManager.SERVICE_NAME_ALL_SERVICES, status);
     health.setStatus(GRPCInferenceServiceGrpc.SERVICE_NAME, status);
   }
@@ -447,12 +484,12 @@ public final class Gateway implements AutoCloseable {
     inferenceServer.shutdown();
     restServer.shutdown();
     openStreams.end();
-    long drainEndNanos = System.nanoTime() + config.drain().toNanos();
+    long drainEndNanos = System.nanoTime() + config.listeners().drain().toNanos();
     try {
-      boolean ended = inferenceServer.awaitTermination(config.drain().toNanos(), TimeUnit.NANOSECONDS);
+      boolean ended = inferenceServer.awaitTermination(config.listeners().drain().toNanos(), TimeUnit.NANOSECONDS);
       ended &= restServer.awaitTermination(Math.max(0, drainEndNanos - System.nanoTime()), TimeUnit.NANOSECONDS);
       if (!ended) {
-        log.warn("calls were still in flight after {}; they are cut off", config.drain());
+        log.warn("calls were still in flight after {}; they are cut off", config.listeners().drain());
       }
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();

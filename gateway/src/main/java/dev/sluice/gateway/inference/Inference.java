@@ -184,7 +184,10 @@ public final class Inference {
 
     @Override
     public void fail(InferenceFailure failure) {
-      reply.fail(failure);
+      reply.fail(
+          failure.kind() == InferenceFailure.Kind.OVERLOADED
+              ? new InferenceFailure(failure.kind(), TensorCodec.prefix(request) + failure.sentence())
+              : failure);
     }
 
     private static InferParameter text(String value) {
