@@ -9,6 +9,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.sluice.gateway.testing.Rest;
 import dev.sluice.gateway.testing.RestTensors;
 import dev.sluice.gateway.testing.RunningGateway;
+import dev.sluice.proto.control.v1.SetLabelRequest;
 import dev.sluice.runtime.tensor.Datatype;
 import dev.sluice.runtime.tensor.Shape;
 import dev.sluice.runtime.tensor.Tensor;
@@ -96,10 +97,21 @@ class InferTest {
   }
 
   @Test
-  void theVersionMayBeInThePath() {
-    Rest.Answer answer = rest.post("/v2/models/linear/versions/1/infer", request("[1,3]", "[0,0,0]"));
+  void theVersionOrItsLabelMayBeInThePath() {
+    gateway
+        .models()
+        .setLabel(
+            SetLabelRequest.newBuilder()
+                .setModel("linear").setLabel("stable").setVersion(1).setActor("test").setReason("because").build());
+    for (String version : List.of("1", "stable")) {
+      Rest.Answer answer =
+          rest.post("/v2/models/linear/versions/%s/infer".formatted(version), request("[1,3]", "[0,0,0]"));
 
-    assertThat(answer.json().get("model_version").asString()).isEqualTo("1");
+      assertThat(answer.status()).as(answer.text()).isEqualTo(200);
+      assertThat(answer.json().get("model_version").asString()).isEqualTo("1");
+    }
+    assertThat(rest.get("/v2/models/linear/versions/stable/ready").status()).isEqualTo(200);
+    assertThat(rest.get("/v2/models/linear/versions/nosuch/ready").status()).isEqualTo(400);
   }
 
   @Test
