@@ -73,7 +73,8 @@ public final class ModelVersion {
 
   /// The rows of a request, at least 1: what its inputs have in dimension 0, or 1 when the model has no batch.
   public long rows(List<Tensor> inputs) {
-    return signature().maxBatchSize() == 0 || inputs.isEmpty() ? 1 : Math.max(1, inputs.getFirst().shape().dim(0));
+    boolean batches = signature().maxBatchSize() > 0 || profile.config().getMaxBatchSize() > 0;
+    return !batches || inputs.isEmpty() ? 1 : Math.max(1, inputs.getFirst().shape().dim(0));
   }
 
   /// Takes a lease; false when the version is retired. Every `true` is followed by one [#release].
