@@ -195,7 +195,7 @@ class DevicesTest {
         new ProcessBuilder(
             ProcessHandle.current().info().command().orElseThrow(), "@" + arguments, Main.class.getName(),
             "serve", "--model-repository", models.toString(), "--data-dir", data().toString(), "--host", "127.0.0.1",
-            "--grpc-port", "0", "--metrics-port", "0", "--control-port", "0", "--device", "auto",
+            "--grpc-port", "0", "--http-port", "0", "--metrics-port", "0", "--control-port", "0", "--device", "auto",
             "--backend-config=onnxruntime,enable-global-threadpool=1",
             "--backend-config=onnxruntime,intra_op_thread_count=2");
     builder.environment().put("LD_LIBRARY_PATH", libraries.toString());

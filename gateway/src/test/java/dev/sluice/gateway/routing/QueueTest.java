@@ -130,7 +130,7 @@ class QueueTest {
 
       Refusal refused = refusal(ask(gateway, Calls.of(5)));
       assertThat(refused.code()).isEqualTo(Status.Code.UNAVAILABLE);
-      assertThat(refused.message()).startsWith("Exceeds maximum queue size");
+      assertThat(refused.message()).contains("Exceeds maximum queue size");
 
       runs.release(4);
       assertThat(Calls.y(running.get())).isEqualTo(201);
