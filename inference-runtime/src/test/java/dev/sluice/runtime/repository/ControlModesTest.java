@@ -319,6 +319,19 @@ class ControlModesTest {
   }
 
   @Test
+  void aConfigurationReplacesWhatWasLoadedFromTheSameFilesWithoutIt() throws Exception {
+    write("m", 1, OnnxModels.linear(1, 0, 2));
+    config("m", "max_batch_size: 8");
+    try (ModelRepository repository = ModelRepository.open(root, runtime, EXPLICIT)) {
+      repository.load("m");
+      repository.load("m", "{\"max_batch_size\": 16}");
+      assertThat(requireNonNull(repository.find("m")).maxBatchSize()).isEqualTo(16);
+      repository.load("m");
+      assertThat(requireNonNull(repository.find("m")).maxBatchSize()).as("the file again").isEqualTo(8);
+    }
+  }
+
+  @Test
   void aLoadThatFailsSaysWhyAndTakesNothingAway() throws Exception {
     write("m", 1, OnnxModels.linear(1, 0, 2));
     write("m", 2, OnnxModels.linear(2, 0, 2));
