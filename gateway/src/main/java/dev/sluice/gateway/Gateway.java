@@ -1,6 +1,7 @@
 package dev.sluice.gateway;
 
 import dev.sluice.gateway.config.GatewayConfig;
+import dev.sluice.gateway.config.ModelControl;
 import dev.sluice.gateway.config.GrpcOptions;
 import dev.sluice.gateway.control.Assembly;
 import dev.sluice.gateway.control.ControlFailure;
@@ -9,6 +10,7 @@ import dev.sluice.gateway.control.Journal;
 import dev.sluice.gateway.control.ModelService;
 import dev.sluice.gateway.control.RolloutController;
 import dev.sluice.gateway.control.RolloutService;
+import dev.sluice.gateway.http.RestServer;
 import dev.sluice.gateway.inference.Inference;
 import dev.sluice.gateway.inference.InferenceService;
 import dev.sluice.gateway.inference.ModelQueries;
@@ -19,6 +21,7 @@ import dev.sluice.gateway.inference.ServerState;
 import dev.sluice.gateway.metrics.GatewayMetrics;
 import dev.sluice.gateway.metrics.GpuMeters;
 import dev.sluice.gateway.metrics.MetricsServer;
+import dev.sluice.gateway.rpc.Deflate;
 import dev.sluice.gateway.rpc.ResponseCompression;
 import dev.sluice.gateway.routing.InferenceRouter;
 import dev.sluice.gateway.routing.Lanes;
@@ -38,11 +41,14 @@ import dev.sluice.runtime.model.ModelRuntime;
 import dev.sluice.runtime.model.ModelVersion;
 import dev.sluice.runtime.onnx.OnnxOptions;
 import dev.sluice.runtime.onnx.OnnxRuntime;
+import dev.sluice.runtime.repository.ControlMode;
 import dev.sluice.runtime.repository.Model;
 import dev.sluice.runtime.repository.ModelRepository;
 import dev.sluice.runtime.repository.RepositoryOptions;
+import dev.sluice.runtime.repository.RepositoryPoll;
 import dev.sluice.runtime.repository.VersionStatus;
 import dev.sluice.runtime.source.ModelSources;
+import io.grpc.DecompressorRegistry;
 import io.grpc.Server;
 import io.grpc.ServerInterceptors;
 import io.grpc.ServerServiceDefinition;
@@ -63,6 +69,7 @@ import java.util.Deque;
 import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.ArrayBlockingQueue;
+import java.util.concurrent.Executor;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.ThreadPoolExecutor;
@@ -94,8 +101,10 @@ public final class Gateway implements AutoCloseable {
   private final ModelRepository repository;
   private final GatewayMetrics metrics;
   private final Routes routes;
+  private final Readiness readiness;
   private final @Nullable RolloutController controller;
   private final Server inferenceServer;
+  private final RestServer restServer;
   private final Server controlServer;
   private final MetricsServer metricsServer;
   private volatile ServerState state = ServerState.STARTING;
@@ -124,8 +133,11 @@ public final class Gateway implements AutoCloseable {
       Lanes lanes = opened(new Lanes());
       this.routes = new Routes(repository, metrics);
       metrics.bind(lanes::waiting, () -> versionsReady(repository));
+      repository.onChange(
+          metrics.showVersions(() -> repository.models().stream().flatMap(model -> model.versions().stream()).toList()));
+      this.readiness = new Readiness(repository, routes, config.modelControl().strictReadiness());
       showDevices();
-      repository.loadAll();
+      loadAtStart();
 
       ServingMarkers markers = new ServingMarkers(config.dataDirectory().resolve("serving"));
       String whyNoControl = "";
@@ -157,12 +169,21 @@ public final class Gateway implements AutoCloseable {
         opening = null;
         whyNoControl = "control state in %s: %s".formatted(config.dataDirectory(), e.getMessage());
         log.error("serving baselines only, without rollouts: {}", whyNoControl);
-        markers.read().forEach((model, version) -> Defaults.serve(model, version, repository, routes));
+        markers.read().forEach((model, version) -> Defaults.restore(model, version, repository, routes));
       }
       this.controller = opening;
       metrics.storeReadable(controller != null);
+      requireLoaded();
 
-      this.inferenceServer = opened(inferenceServer(lanes));
+      Inference inference =
+          new Inference(routes, new InferenceRouter(routes, lanes), metrics, this::state, config.grpc().mirrorsTyped());
+      ModelQueries queries = new ModelQueries(
+              routes, repository, config.serverName(), version(), this::state, readiness::modelsReady);
+      RepositoryRequests requests = new RepositoryRequests(repository, this::state);
+      ServerSettings settings = new ServerSettings(routes);
+      ThreadPoolExecutor slow = opened(repositoryThreads());
+      this.inferenceServer = opened(inferenceServer(inference, queries, requests, settings, slow));
+      this.restServer = opened(restServer(inference, queries, requests, settings, slow));
       this.controlServer = opened(controlServer(whyNoControl));
       this.metricsServer = opened(metricsServer());
     } catch (StoreException e) {
@@ -177,7 +198,11 @@ public final class Gateway implements AutoCloseable {
     }
     state = ServerState.READY;
     runtime.onFaultChange(this::showHealth);
+    repository.onChange(this::showHealth);
     showHealth();
+    if (config.modelControl().mode() == ControlMode.POLL) {
+      opened(RepositoryPoll.start(repository, config.modelControl().pollInterval()));
+    }
   }
 
   // --- parts ----------------------------------------------------------------------------------------------------------
@@ -186,10 +211,28 @@ public final class Gateway implements AutoCloseable {
       throws StartFailure {
     Path root = config.modelRepository();
     try {
-      RepositoryOptions options = RepositoryOptions.defaults().withConfiguration(config.configOptions());
+      ModelControl control = config.modelControl();
+      RepositoryOptions options =
+          new RepositoryOptions(control.mode(), control.loadThreads(), config.configOptions());
       return ModelRepository.open(root, runtime, options, sources);
     } catch (IOException e) {
       throw new StartFailure("model-repository: '%s' is not a directory that can be read".formatted(root));
+    }
+  }
+
+  private void loadAtStart() {
+    ModelControl control = config.modelControl();
+    if (control.mode() != ControlMode.EXPLICIT || control.loadAtStart().contains(ModelControl.ALL)) {
+      repository.loadAll();
+    } else {
+      repository.loadAll(control.loadAtStart());
+    }
+  }
+
+  private void requireLoaded() throws StartFailure {
+    List<String> faults = readiness.faults();
+    if (config.modelControl().exitOnError() && !faults.isEmpty()) {
+      throw new StartFailure("model-repository: " + String.join("; ", faults));
     }
   }
 
@@ -234,21 +277,16 @@ public final class Gateway implements AutoCloseable {
   }
 
   /// On the event loops themselves: a hop to an executor would cost more than a small model does.
-  private Server inferenceServer(Lanes lanes) throws StartFailure {
-    InferenceService service =
-        new InferenceService(
-            new Inference(
-                routes, new InferenceRouter(routes, lanes), metrics, this::state, config.grpc().mirrorsTyped()),
-            new ModelQueries(routes, repository, version(), this::state),
-            new RepositoryRequests(repository, this::state),
-            new ServerSettings(routes),
-            openStreams,
-            opened(repositoryThreads()));
+  private Server inferenceServer(
+      Inference inference, ModelQueries queries, RepositoryRequests requests, ServerSettings settings, Executor slow)
+      throws StartFailure {
+    InferenceService service = new InferenceService(inference, queries, requests, settings, openStreams, slow);
     GrpcOptions options = config.grpc();
     NettyServerBuilder builder =
-        NettyServerBuilder.forAddress(address(config.host(), config.grpcPort()))
+        NettyServerBuilder.forAddress(address(config.listeners().host(), config.listeners().grpcPort()))
             .directExecutor()
-            .maxInboundMessageSize(config.messageBytesMax())
+            .maxInboundMessageSize(config.listeners().messageBytesMax())
+            .decompressorRegistry(Deflate.beside(DecompressorRegistry.getDefaultInstance()))
             .maxInboundMetadataSize(METADATA_BYTES_MAX)
             .maxRstFramesPerWindow(RESETS_MAX, RESETS_WINDOW_SECONDS)
             .keepAliveTime(options.keepAliveTime().toMillis(), TimeUnit.MILLISECONDS)
@@ -278,7 +316,7 @@ public final class Gateway implements AutoCloseable {
       builder.compressorRegistry(compression.registry());
       definition = ServerInterceptors.intercept(definition, compression);
     }
-    return listen("grpc-port", builder.addService(definition).build(), config.host(), config.grpcPort());
+    return listen("grpc-port", builder.addService(definition).build(), config.listeners().host(), config.listeners().grpcPort());
   }
 
   /// For clients that load, unload and list models; what does not fit is refused.
@@ -295,6 +333,23 @@ public final class Gateway implements AutoCloseable {
     return threads;
   }
 
+  private RestServer restServer(
+      Inference inference, ModelQueries queries, RepositoryRequests requests, ServerSettings settings, Executor slow)
+      throws StartFailure {
+    try {
+      return RestServer.start(
+          address(config.listeners().host(), config.listeners().httpPort()),
+          config.listeners().messageBytesMax(),
+          inference,
+          queries,
+          requests,
+          settings,
+          slow);
+    } catch (IOException e) {
+      throw inUse("http-port", config.listeners().host(), config.listeners().httpPort(), e);
+    }
+  }
+
   private Server controlServer(String whyNoControl) throws StartFailure {
     ScheduledExecutorService timer =
         opened(
@@ -302,16 +357,16 @@ public final class Gateway implements AutoCloseable {
                 1, task -> Thread.ofPlatform().daemon().name("sluice-watch").unstarted(task)));
     return listen(
         "control-port",
-        NettyServerBuilder.forAddress(address(config.controlHost(), config.controlPort()))
+        NettyServerBuilder.forAddress(address(config.listeners().controlHost(), config.listeners().controlPort()))
             .executor(opened(Executors.newVirtualThreadPerTaskExecutor()))
             .addService(new RolloutService(controller, whyNoControl, timer))
-            .addService(new ModelService(repository, routes))
+            .addService(new ModelService(repository, routes, controller, whyNoControl))
             .addService(health.getHealthService())
             .addService(ProtoReflectionServiceV1.newInstance())
             .addService(reflectionV1Alpha())
             .build(),
-        config.controlHost(),
-        config.controlPort());
+        config.listeners().controlHost(),
+        config.listeners().controlPort());
   }
 
   /// The tools that people have (grpcurl, Postman, Debian's grpc_cli) still ask for the older name.
@@ -323,12 +378,12 @@ public final class Gateway implements AutoCloseable {
   private MetricsServer metricsServer() throws StartFailure {
     try {
       return new MetricsServer(
-          address(config.host(), config.metricsPort()),
+          address(config.listeners().host(), config.listeners().metricsPort()),
           metrics::scrape,
           () -> state() != ServerState.FAULTY,
-          () -> state() == ServerState.READY);
+          this::isReady);
     } catch (IOException e) {
-      throw inUse("metrics-port", config.host(), config.metricsPort(), e);
+      throw inUse("metrics-port", config.listeners().host(), config.listeners().metricsPort(), e);
     }
   }
 
@@ -376,9 +431,13 @@ public final class Gateway implements AutoCloseable {
     return now == ServerState.READY && runtime.fault().isPresent() ? ServerState.FAULTY : now;
   }
 
+  private boolean isReady() {
+    return state() == ServerState.READY && readiness.modelsReady();
+  }
+
   /// Health's own end is final: what comes after it changes nothing any more.
   private void showHealth() {
-    ServingStatus status = state() == ServerState.READY ? ServingStatus.SERVING : ServingStatus.NOT_SERVING;
+    ServingStatus status = isReady() ? ServingStatus.SERVING : ServingStatus.NOT_SERVING;
     health.setStatus(HealthStatusManager.SERVICE_NAME_ALL_SERVICES, status);
     health.setStatus(GRPCInferenceServiceGrpc.SERVICE_NAME, status);
   }
@@ -387,6 +446,10 @@ public final class Gateway implements AutoCloseable {
 
   public int grpcPort() {
     return inferenceServer.getPort();
+  }
+
+  public int httpPort() {
+    return restServer.port();
   }
 
   public int metricsPort() {
@@ -420,10 +483,14 @@ public final class Gateway implements AutoCloseable {
     state = ServerState.EXITING;
     health.enterTerminalState();
     inferenceServer.shutdown();
+    restServer.shutdown();
     openStreams.end();
+    long drainEndNanos = System.nanoTime() + config.listeners().drain().toNanos();
     try {
-      if (!inferenceServer.awaitTermination(config.drain().toMillis(), TimeUnit.MILLISECONDS)) {
-        log.warn("calls were still in flight after {}; they are cut off", config.drain());
+      boolean ended = inferenceServer.awaitTermination(config.listeners().drain().toNanos(), TimeUnit.NANOSECONDS);
+      ended &= restServer.awaitTermination(Math.max(0, drainEndNanos - System.nanoTime()), TimeUnit.NANOSECONDS);
+      if (!ended) {
+        log.warn("calls were still in flight after {}; they are cut off", config.listeners().drain());
       }
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();

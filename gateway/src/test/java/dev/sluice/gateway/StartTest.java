@@ -12,7 +12,7 @@ import io.grpc.StatusRuntimeException;
 import dev.sluice.gateway.cli.ServeCommand;
 import dev.sluice.gateway.cli.SluiceCommand;
 import dev.sluice.gateway.config.GatewayConfig;
-import dev.sluice.gateway.config.GrpcOptions;
+import dev.sluice.gateway.config.Listeners;
 import dev.sluice.gateway.testing.Refusal;
 import dev.sluice.gateway.testing.RunningGateway;
 import dev.sluice.proto.control.v1.AbortRolloutRequest;
@@ -20,8 +20,6 @@ import dev.sluice.proto.control.v1.ListEventsRequest;
 import dev.sluice.proto.control.v1.ListModelsRequest;
 import dev.sluice.proto.control.v1.ListRolloutsRequest;
 import dev.sluice.proto.control.v1.WatchRolloutRequest;
-import dev.sluice.runtime.repository.ConfigOptions;
-import dev.sluice.runtime.source.SourceSettings;
 import dev.sluice.runtime.tensor.Shape;
 import dev.sluice.runtime.testing.OnnxModels;
 import io.grpc.Status.Code;
@@ -249,7 +247,12 @@ class StartTest {
       --backend-config a=1 | sluice: backend-config: 'a=1': expected 'onnxruntime,KEY=VALUE'
       --device tpu | sluice: device: 'tpu'; expected 'cpu', 'gpu' or 'auto'
       --grpc-port http          | sluice: Invalid value for option '--grpc-port': 'http' is not an int; see 'sluice serve --help'
-      --model-control-mode poll | sluice: Unknown options: '--model-control-mode', 'poll'; see 'sluice serve --help'
+      --pinned-memory 1         | sluice: Unknown options: '--pinned-memory', '1'; see 'sluice serve --help'
+      --model-control-mode often | sluice: Invalid value for option '--model-control-mode': 'often' is not a mode: expected none, poll or explicit; see 'sluice serve --help'
+      --repository-poll-secs 0  | sluice: repository-poll-secs: 0 is not above 0
+      --model-load-thread-count 0 | sluice: model-load-thread-count: 0 is not between 1 and 64
+      --load-model m            | sluice: load-model: needs --model-control-mode=explicit; in the other modes every model is loaded
+      --model-control-mode=explicit --load-model=m --load-model=* | sluice: load-model: '*' stands for all models and is given alone
       """)
   void wrongSettingsAreNamedOneByOne(String arguments, String said) {
     Said answer = serve(arguments.split(" "));
@@ -279,9 +282,10 @@ class StartTest {
   }
 
   private static GatewayConfig config(Path models, Path data, String host, int grpc, int metrics, int control) {
-    return new GatewayConfig(
-        models, data, host, "127.0.0.1", grpc, metrics, control, GatewayConfig.MESSAGE_BYTES_MAX, Duration.ofSeconds(5),
-        ConfigOptions.defaults(), GrpcOptions.defaults(), SourceSettings.defaults(data.resolve("model-cache")));
+    return GatewayConfig.onFreePorts(models, data)
+        .with(
+            new Listeners(
+                host, "127.0.0.1", 0, grpc, metrics, control, Listeners.MESSAGE_BYTES_MAX, Duration.ofSeconds(5)));
   }
 
   private static String failure(GatewayConfig config) {

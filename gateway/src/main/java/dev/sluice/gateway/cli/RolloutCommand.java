@@ -46,16 +46,6 @@ final class RolloutCommand {
   @Mixin
   private Output output = new Output();
 
-  /// Who asks for a change.
-  static final class Actor {
-    @Option(
-        names = "--actor",
-        defaultValue = "${sys:user.name}",
-        paramLabel = "NAME",
-        description = "Kept in the audit trail (default: ${DEFAULT-VALUE}).")
-    private String name = "";
-  }
-
   /// Who asks for a change, and why.
   static final class Change {
     @Mixin

@@ -3,6 +3,7 @@ package dev.sluice.gateway.cli;
 import dev.sluice.gateway.Gateway;
 import dev.sluice.gateway.StartFailure;
 import dev.sluice.gateway.config.GatewayConfig;
+import dev.sluice.gateway.config.Listeners;
 import dev.sluice.runtime.model.ExecutionSettings.Device;
 import dev.sluice.runtime.onnx.OnnxOptions;
 import dev.sluice.runtime.repository.ConfigOptions;
@@ -96,6 +97,13 @@ public final class ServeCommand implements Callable<Integer> {
   private Path dataDirectory = Path.of("sluice-data");
 
   @Option(
+      names = "--id",
+      defaultValue = GatewayConfig.SERVER_NAME,
+      paramLabel = "NAME",
+      description = "What clients are told the server is called (default: ${DEFAULT-VALUE}).")
+  private String serverName = GatewayConfig.SERVER_NAME;
+
+  @Option(
       names = "--host",
       defaultValue = "0.0.0.0",
       description = "Where inference and metrics listen (default: ${DEFAULT-VALUE}).")
@@ -103,28 +111,35 @@ public final class ServeCommand implements Callable<Integer> {
 
   @Option(
       names = "--grpc-port",
-      defaultValue = "" + GatewayConfig.GRPC_PORT,
+      defaultValue = "" + Listeners.GRPC_PORT,
       paramLabel = "PORT",
       description = "Inference over gRPC (default: ${DEFAULT-VALUE}; 0: any free port).")
   private int grpcPort;
 
   @Option(
+      names = "--http-port",
+      defaultValue = "" + Listeners.HTTP_PORT,
+      paramLabel = "PORT",
+      description = "Inference over HTTP (default: ${DEFAULT-VALUE}; 0: any free port).")
+  private int httpPort;
+
+  @Option(
       names = "--metrics-port",
-      defaultValue = "" + GatewayConfig.METRICS_PORT,
+      defaultValue = "" + Listeners.METRICS_PORT,
       paramLabel = "PORT",
       description = "Prometheus metrics, /healthz and /readyz (default: ${DEFAULT-VALUE}).")
   private int metricsPort;
 
   @Option(
       names = "--control-port",
-      defaultValue = "" + GatewayConfig.CONTROL_PORT,
+      defaultValue = "" + Listeners.CONTROL_PORT,
       paramLabel = "PORT",
       description = "The control plane, on loopback only (default: ${DEFAULT-VALUE}).")
   private int controlPort;
 
   @Option(
       names = "--max-message-bytes",
-      defaultValue = "" + GatewayConfig.MESSAGE_BYTES_MAX,
+      defaultValue = "" + Listeners.MESSAGE_BYTES_MAX,
       paramLabel = "N",
       description = "The largest request (default: ${DEFAULT-VALUE}).")
   private int messageBytesMax;
@@ -135,6 +150,9 @@ public final class ServeCommand implements Callable<Integer> {
       paramLabel = "N",
       description = "How long calls in flight may take to finish at the end (default: ${DEFAULT-VALUE}).")
   private int exitTimeoutSeconds;
+
+  @Mixin
+  private ModelControlOptions modelControl = new ModelControlOptions();
 
   @Mixin
   private GrpcFlags grpcFlags = new GrpcFlags();
@@ -149,9 +167,16 @@ public final class ServeCommand implements Callable<Integer> {
       backend.ignored().forEach(flag -> spec.commandLine().getErr().println("sluice: ignored --backend-config=" + flag));
       config =
           new GatewayConfig(
-              modelRepository, dataDirectory, host, "127.0.0.1", grpcPort, metricsPort, controlPort, messageBytesMax,
-              Duration.ofSeconds(exitTimeoutSeconds), configOptions(backend), grpcFlags.options(),
-              sources.settings(dataDirectory, System.getenv()));
+              modelRepository,
+              dataDirectory,
+              serverName,
+              new Listeners(
+                  host, "127.0.0.1", httpPort, grpcPort, metricsPort, controlPort, messageBytesMax,
+                  Duration.ofSeconds(exitTimeoutSeconds)),
+              configOptions(backend),
+              grpcFlags.options(),
+              sources.settings(dataDirectory, System.getenv()),
+              modelControl.value());
     } catch (IllegalArgumentException e) {
       spec.commandLine().getErr().println("sluice: " + e.getMessage());
       return 2;
@@ -176,8 +201,8 @@ public final class ServeCommand implements Callable<Integer> {
     spec.commandLine()
         .getErr()
         .printf(
-            "sluice: ready: inference on %s:%d, metrics on %s:%d, control on 127.0.0.1:%d%n",
-            host, gateway.grpcPort(), host, gateway.metricsPort(), gateway.controlPort());
+            "sluice: ready: inference on %s:%d (gRPC) and %s:%d (HTTP), metrics on %s:%d, control on 127.0.0.1:%d%n",
+            host, gateway.grpcPort(), host, gateway.httpPort(), host, gateway.metricsPort(), gateway.controlPort());
     closed.await();
     return 0;
   }

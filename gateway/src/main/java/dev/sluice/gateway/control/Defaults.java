@@ -2,6 +2,7 @@ package dev.sluice.gateway.control;
 
 import dev.sluice.gateway.routing.Routes;
 import dev.sluice.runtime.model.ModelLoadException;
+import dev.sluice.runtime.repository.ControlMode;
 import dev.sluice.runtime.repository.Model;
 import dev.sluice.runtime.repository.ModelRepository;
 import org.slf4j.Logger;
@@ -15,12 +16,22 @@ public final class Defaults {
 
   private Defaults() {}
 
+  /// At a start: in explicit mode a model is loaded when somebody asks for it, and this version with it.
+  public static void restore(String model, long version, ModelRepository repository, Routes routes) {
+    Model found = repository.find(model);
+    if (repository.controlMode() == ControlMode.EXPLICIT && found != null && found.versions().isEmpty()) {
+      routes.serve(model, version);
+    } else {
+      serve(model, version, repository, routes);
+    }
+  }
+
   public static void serve(String model, long version, ModelRepository repository, Routes routes) {
     routes.serve(model, version);
     Model found = repository.find(model);
-    if (found != null && found.version(version) == null) {
+    if (found != null) {
       try {
-        repository.load(model, version);
+        var _ = repository.ensureLoaded(model, version);
       } catch (ModelLoadException e) {
         log.error("model '{}' has no default: its version {} does not load: {}", model, version, e.getMessage());
       }

@@ -3,6 +3,7 @@ package dev.sluice.gateway.control;
 import dev.sluice.gateway.control.ControlFailure.Kind;
 import dev.sluice.gateway.store.AuditEvent;
 import dev.sluice.gateway.store.Change;
+import dev.sluice.gateway.store.LabelChange;
 import dev.sluice.gateway.store.ServingMarkers;
 import dev.sluice.gateway.store.ServingVersion;
 import dev.sluice.gateway.store.StaleRevisionException;
@@ -51,6 +52,18 @@ public record Journal(Store store, ServingMarkers markers, Clock clock) {
     } catch (StoreException e) {
       throw new ControlFailure(
           Kind.UNAVAILABLE, "rollout '%s' could not be written down: %s".formatted(before.name(), e.getMessage()));
+    }
+  }
+
+  /// The same for a label.
+  void write(LabelChange change) throws ControlFailure {
+    try {
+      AuditEvent _ = store.commit(change);
+    } catch (StoreException e) {
+      throw new ControlFailure(
+          Kind.UNAVAILABLE,
+          "label '%s' of model '%s' could not be written down: %s"
+              .formatted(change.label(), change.model(), e.getMessage()));
     }
   }
 

@@ -47,6 +47,7 @@ public final class RolloutController implements AutoCloseable {
   private final Journal journal;
   private final Assembly assembly;
   private final Restoration restoration;
+  private final Labels labels;
   private final ModelRepository repository;
   private final Routes routes;
   private final GatewayMetrics metrics;
@@ -66,6 +67,7 @@ public final class RolloutController implements AutoCloseable {
     this.journal = journal;
     this.assembly = assembly;
     this.restoration = new Restoration(assembly, repository, lastMomentLost);
+    this.labels = new Labels(journal, repository, routes);
     this.repository = repository;
     this.routes = routes;
     this.metrics = metrics;
@@ -179,6 +181,20 @@ public final class RolloutController implements AutoCloseable {
           apply(rollout, event, actor);
           return rollout.view();
         });
+  }
+
+  /// Gives a loaded version of a model a name, or moves the name to it.
+  public void setLabel(String model, String label, long version, String actor, String reason) throws ControlFailure {
+    writer.call(
+        () -> {
+          labels.set(model, label, version, actor, reason);
+          return true;
+        });
+  }
+
+  /// @return the version that had the label
+  public long removeLabel(String model, String label, String actor, String reason) throws ControlFailure {
+    return writer.call(() -> labels.remove(model, label, actor, reason));
   }
 
   // --- decisions ------------------------------------------------------------------------------------------------------
@@ -361,7 +377,8 @@ public final class RolloutController implements AutoCloseable {
   }
 
   private void restoreAll() throws ControlFailure {
-    journal.store().servingVersions().forEach((model, version) -> Defaults.serve(model, version, repository, routes));
+    journal.store().servingVersions().forEach((model, version) -> Defaults.restore(model, version, repository, routes));
+    labels.restore();
     for (StoredRollout stored : journal.store().rollouts()) {
       restore(stored);
     }

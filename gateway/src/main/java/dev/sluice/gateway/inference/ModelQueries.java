@@ -26,6 +26,7 @@ import dev.sluice.runtime.repository.VersionStatus;
 import dev.sluice.runtime.tensor.TensorSpec;
 import java.util.Comparator;
 import java.util.List;
+import java.util.function.BooleanSupplier;
 import java.util.function.Supplier;
 
 /// What a client may ask about the server and its models, below every wire.
@@ -46,15 +47,24 @@ public final class ModelQueries {
 
   private final Routes routes;
   private final ModelRepository repository;
+  private final String serverName;
   private final String serverVersion;
   private final Supplier<ServerState> state;
+  private final BooleanSupplier modelsReady;
 
   public ModelQueries(
-      Routes routes, ModelRepository repository, String serverVersion, Supplier<ServerState> state) {
+      Routes routes,
+      ModelRepository repository,
+      String serverName,
+      String serverVersion,
+      Supplier<ServerState> state,
+      BooleanSupplier modelsReady) {
     this.routes = routes;
     this.repository = repository;
+    this.serverName = serverName;
     this.serverVersion = serverVersion;
     this.state = state;
+    this.modelsReady = modelsReady;
   }
 
   // --- the server -----------------------------------------------------------------------------------------------------
@@ -66,7 +76,8 @@ public final class ModelQueries {
 
   public ServerReadyResponse ready() throws InferenceFailure {
     requireNotExiting();
-    return ServerReadyResponse.newBuilder().setReady(state.get() == ServerState.READY).build();
+    boolean ready = state.get() == ServerState.READY && modelsReady.getAsBoolean();
+    return ServerReadyResponse.newBuilder().setReady(ready).build();
   }
 
   private void requireNotExiting() throws InferenceFailure {
@@ -77,7 +88,7 @@ public final class ModelQueries {
 
   public ServerMetadataResponse server() {
     return ServerMetadataResponse.newBuilder()
-        .setName("sluice")
+        .setName(serverName)
         .setVersion(serverVersion)
         .addAllExtensions(EXTENSIONS)
         .build();

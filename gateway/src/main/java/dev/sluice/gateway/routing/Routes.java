@@ -5,9 +5,14 @@ import dev.sluice.gateway.routing.InferenceFailure.Kind;
 import dev.sluice.runtime.model.ModelVersion;
 import dev.sluice.runtime.repository.Model;
 import dev.sluice.runtime.repository.ModelRepository;
+import dev.sluice.runtime.repository.Pins.Pin;
+import dev.sluice.runtime.repository.Pins.Pin.Strength;
 import dev.sluice.runtime.repository.VersionStatus;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Set;
+import java.util.SortedMap;
 import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
@@ -17,7 +22,10 @@ import org.jspecify.annotations.Nullable;
 /// whenever a rollout begins or ends.
 public final class Routes {
 
-  private record ModelRoutes(@Nullable Route unversioned, Map<Long, Route> byVersion) {}
+  /// @param byLabel only of labels whose version is loaded
+  /// @param labels all of them
+  private record ModelRoutes(
+      @Nullable Route unversioned, Map<Long, Route> byVersion, Map<String, Route> byLabel, Map<String, Long> labels) {}
 
   /// @param version the model's default when the first holder came, 0 if it had none
   private record Held(long version, int holders) {}
@@ -28,19 +36,21 @@ public final class Routes {
   private final Map<String, LiveRollout> rollouts = new HashMap<>();
   private final Map<String, Long> serving = new HashMap<>();
   private final Map<String, Held> held = new HashMap<>();
+  private final Map<String, SortedMap<String, Long>> labels = new HashMap<>();
   private volatile Map<String, ModelRoutes> routes = Map.of();
 
   public Routes(ModelRepository repository, GatewayMetrics metrics) {
     this.repository = repository;
     this.metrics = metrics;
     repository.onChange(this::rebuild);
+    repository.heed(this::pins);
   }
 
   // --- reading --------------------------------------------------------------------------------------------------------
 
   /// The route of a request.
   ///
-  /// @param version empty for the model's default; otherwise a version number
+  /// @param version empty for the model's default; otherwise a version number, or a label: both bypass a rollout
   public Route find(String model, String version) throws InferenceFailure {
     ModelRoutes found = routes.get(model);
     if (version.isEmpty()) {
@@ -49,12 +59,38 @@ public final class Routes {
       }
       throw nothingReady(model);
     }
-    long number = parse(version, model);
+    if (VersionLabel.looksLikeOne(version)) {
+      return labelled(found, model, version);
+    }
+    long number = parse(version, model, found);
     Route route = found == null ? null : found.byVersion().get(number);
     if (route == null) {
       throw notReady(model, number);
     }
     return route;
+  }
+
+  private Route labelled(@Nullable ModelRoutes found, String model, String label) throws InferenceFailure {
+    if (found == null) {
+      throw unknown(model);
+    }
+    Route route = found.byLabel().get(label);
+    if (route != null) {
+      return route;
+    }
+    Long version = found.labels().get(label);
+    throw version == null
+        ? noVersion(label, model, found)
+        : new InferenceFailure(
+            Kind.MODEL_NOT_READY,
+            "Request for unknown model: '%s' version %d, labelled '%s', is not at ready state"
+                .formatted(model, version, label));
+  }
+
+  /// The labels of a model and the versions that they name, in alphabetical order.
+  public Map<String, Long> labels(String model) {
+    ModelRoutes found = routes.get(model);
+    return found == null ? Map.of() : found.labels();
   }
 
   /// The version that an unversioned call reaches, 0 if none. During a rollout: the baseline.
@@ -93,7 +129,7 @@ public final class Routes {
     return version.tryAcquire() ? version : acquire(version.model(), version.version());
   }
 
-  private static long parse(String version, String model) throws InferenceFailure {
+  private static long parse(String version, String model, @Nullable ModelRoutes found) throws InferenceFailure {
     try {
       long number = Long.parseLong(version);
       if (number >= 0) {
@@ -102,9 +138,14 @@ public final class Routes {
     } catch (NumberFormatException e) {
       // answered below
     }
-    throw InferenceFailure.invalid(
-        "failed to get model version from specified version string '%s' for model '%s': expected a number, or nothing for the default"
-            .formatted(version, model));
+    throw noVersion(version, model, found);
+  }
+
+  private static InferenceFailure noVersion(String version, String model, @Nullable ModelRoutes found) {
+    String labels = found == null ? "" : String.join("', '", found.labels().keySet());
+    return InferenceFailure.invalid(
+        "failed to get model version from specified version string '%s' for model '%s': expected a number, %s or nothing for the default"
+            .formatted(version, model, labels.isEmpty() ? "(it has no labels)" : "a label ('%s'),".formatted(labels)));
   }
 
   private InferenceFailure nothingReady(String model) {
@@ -158,6 +199,49 @@ public final class Routes {
     }
   }
 
+  /// Replaces a model's labels.
+  public void label(String model, SortedMap<String, Long> versions) {
+    synchronized (writeLock) {
+      labels.put(model, new TreeMap<>(versions));
+      rebuild();
+    }
+  }
+
+  /// What callers and the control plane rely on, as the repository has to know it.
+  private Map<Long, Pin> pins(String model) {
+    Map<Long, Pin> pins = new HashMap<>();
+    synchronized (writeLock) {
+      if (held.containsKey(model)) {
+        Pin pin = new Pin(Strength.AGAINST_POLICY, "in a rollout that is being prepared");
+        versionsReady(model).forEach(version -> pin(pins, version, pin));
+      }
+      Long decided = serving.get(model);
+      if (decided != null) {
+        pin(pins, decided, new Pin(Strength.AGAINST_UNLOAD, "the version that a rollout decided on"));
+      }
+      labels.getOrDefault(model, Collections.emptySortedMap()).forEach(
+          (label, version) ->
+              pin(pins, version, new Pin(Strength.AGAINST_UNLOAD_OF_MODEL, "labelled '%s'".formatted(label))));
+      LiveRollout rollout = rollouts.get(model);
+      if (rollout != null) {
+        Pin pin = new Pin(Strength.AGAINST_REPLACEMENT, "in rollout '%s'".formatted(rollout.note().name()));
+        pin(pins, rollout.note().baselineVersion(), pin);
+        pin(pins, rollout.note().candidateVersion(), pin);
+      }
+    }
+    return pins;
+  }
+
+  private Set<Long> versionsReady(String model) {
+    ModelRoutes found = routes.get(model);
+    return found == null ? Set.of() : found.byVersion().keySet();
+  }
+
+  /// Of two pins of a version the stronger one counts.
+  private static void pin(Map<Long, Pin> pins, long version, Pin pin) {
+    pins.merge(version, pin, (first, next) -> first.forbids(next.strength()) ? first : next);
+  }
+
   /// Keeps a model's default where it is until the hold is closed, whatever is loaded meanwhile: a candidate that is being
   /// checked must not become the default by being the newest version.
   public Hold hold(String model) {
@@ -207,6 +291,15 @@ public final class Routes {
     // A pinned version that is not loaded is an outage to report, never a reason to guess another one.
     Route plain = byVersion.get(pinned != null ? pinned : latest == null ? 0 : latest.version());
     Route unversioned = plain == null ? null : new Route(plain.version(), plain.meters(), rollout);
-    return new ModelRoutes(unversioned, byVersion);
+    SortedMap<String, Long> named = labels.getOrDefault(model.name(), Collections.emptySortedMap());
+    Map<String, Route> byLabel = new HashMap<>();
+    named.forEach(
+        (label, version) -> {
+          Route route = byVersion.get(version);
+          if (route != null) {
+            byLabel.put(label, route);
+          }
+        });
+    return new ModelRoutes(unversioned, byVersion, byLabel, Collections.unmodifiableSortedMap(new TreeMap<>(named)));
   }
 }

@@ -19,13 +19,22 @@ public record AuditEvent(
 
   /// The event that follows the one with the hash `previous`.
   static AuditEvent chained(String previous, long revision, Change change) {
-    AuditEvent event =
-        new AuditEvent(
-            revision, change.nowMillis(), change.rollout().name(), change.actor(), change.kind(), change.reason(),
-            change.detailJson(), "");
     return new AuditEvent(
-        event.revision, event.timeMillis, event.rollout, event.actor, event.kind, event.reason, event.detailJson,
-        event.hashAfter(previous));
+            revision, change.nowMillis(), change.rollout().name(), change.actor(), change.kind(), change.reason(),
+            change.detailJson(), "")
+        .chainedTo(previous);
+  }
+
+  /// The same for a label, which belongs to no rollout.
+  static AuditEvent chained(String previous, long revision, LabelChange change) {
+    return new AuditEvent(
+            revision, change.nowMillis(), "", change.actor(), change.kind(), change.reason(), change.detailJson(), "")
+        .chainedTo(previous);
+  }
+
+  private AuditEvent chainedTo(String previous) {
+    return new AuditEvent(
+        revision, timeMillis, rollout, actor, kind, reason, detailJson, hashAfter(previous));
   }
 
   String hashAfter(String previous) {

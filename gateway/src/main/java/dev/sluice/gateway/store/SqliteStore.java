@@ -81,6 +81,7 @@ public final class SqliteStore implements Store {
       if (SqliteSchema.isCurrent(connection)) {
         readRollouts(connection);
         readServing(connection);
+        readLabels(connection);
         expectHeadIsLastEvent(connection);
       }
     } catch (SQLException | IllegalArgumentException | AuditBrokenException damaged) {
@@ -152,6 +153,15 @@ public final class SqliteStore implements Store {
   }
 
   @Override
+  public synchronized Map<String, Map<String, Long>> labels() {
+    try {
+      return readLabels(connection);
+    } catch (SQLException | IllegalArgumentException failed) {
+      throw failure("cannot be read", failed);
+    }
+  }
+
+  @Override
   public synchronized List<AuditEvent> events(@Nullable String rollout, long afterRevision, int max) {
     String sql =
         "SELECT * FROM events WHERE revision > ? %s ORDER BY revision LIMIT ?"
@@ -179,11 +189,28 @@ public final class SqliteStore implements Store {
 
   @Override
   public synchronized AuditEvent commit(Change change) throws StaleRevisionException {
+    return commit(() -> write(change), "'%s' of rollout '%s'".formatted(change.kind(), change.rollout().name()));
+  }
+
+  @Override
+  public synchronized AuditEvent commit(LabelChange change) {
+    try {
+      return commit(() -> write(change), "label '%s' of model '%s'".formatted(change.label(), change.model()));
+    } catch (StaleRevisionException impossible) {
+      throw new IllegalStateException("a label has no revision to be stale", impossible);
+    }
+  }
+
+  private interface Writing {
+    AuditEvent write() throws SQLException, StaleRevisionException;
+  }
+
+  private AuditEvent commit(Writing change, String what) throws StaleRevisionException {
     try (Statement transaction = connection.createStatement()) {
       transaction.execute("BEGIN IMMEDIATE");
       boolean committed = false;
       try {
-        AuditEvent event = write(change);
+        AuditEvent event = change.write();
         transaction.execute("COMMIT");
         committed = true;
         return event;
@@ -193,7 +220,7 @@ public final class SqliteStore implements Store {
         }
       }
     } catch (SQLException failed) {
-      throw failure("did not take '%s' of rollout '%s'".formatted(change.kind(), change.rollout().name()), failed);
+      throw failure("did not take " + what, failed);
     }
   }
 
@@ -205,13 +232,45 @@ public final class SqliteStore implements Store {
     if (serving != null) {
       writeServing(serving, event.revision());
     }
+    writeHead(event);
+    return event;
+  }
+
+  private AuditEvent write(LabelChange change) throws SQLException {
+    Head head = head(connection);
+    AuditEvent event = AuditEvent.chained(head.hash, head.revision + 1, change);
+    try (PreparedStatement delete = connection.prepareStatement("DELETE FROM labels WHERE model = ? AND label = ?")) {
+      delete.setString(1, change.model());
+      delete.setString(2, change.label());
+      delete.executeUpdate();
+    }
+    if (change.version() != 0) {
+      writeLabel(change, event.revision());
+    }
+    writeHead(event);
+    return event;
+  }
+
+  private void writeLabel(LabelChange change, long revision) throws SQLException {
+    try (PreparedStatement insert =
+        connection.prepareStatement(
+            "INSERT INTO labels (model, label, version, revision, checksum) VALUES (?, ?, ?, ?, ?)")) {
+      insert.setString(1, change.model());
+      insert.setString(2, change.label());
+      insert.setLong(3, change.version());
+      insert.setLong(4, revision);
+      insert.setString(5, checksum(change.model(), change.label(), change.version(), revision));
+      insert.executeUpdate();
+    }
+  }
+
+  private void writeHead(AuditEvent event) throws SQLException {
     writeEvent(event);
     try (PreparedStatement update = connection.prepareStatement("UPDATE head SET revision = ?, hash = ?")) {
       update.setLong(1, event.revision());
       update.setString(2, event.hash());
       update.executeUpdate();
     }
-    return event;
   }
 
   private void writeRollout(Change change, long revision) throws SQLException, StaleRevisionException {
@@ -464,6 +523,29 @@ public final class SqliteStore implements Store {
 
   private static String checksum(ServingVersion serving, long revision) {
     return new Fingerprint().add(serving.model()).add(serving.version()).add(revision).hex();
+  }
+
+  private static Map<String, Map<String, Long>> readLabels(Connection connection) throws SQLException {
+    Map<String, Map<String, Long>> labels = new LinkedHashMap<>();
+    try (Statement statement = connection.createStatement();
+        ResultSet row =
+            statement.executeQuery("SELECT model, label, version, revision, checksum FROM labels ORDER BY model, label")) {
+      while (row.next()) {
+        String model = row.getString(1);
+        String label = row.getString(2);
+        long version = row.getLong(3);
+        if (!checksum(model, label, version, row.getLong(4)).equals(row.getString(5))) {
+          throw new IllegalArgumentException(
+              "label '%s' of model '%s' is not what was written: its checksum does not fit".formatted(label, model));
+        }
+        labels.computeIfAbsent(model, _ -> new LinkedHashMap<>()).put(label, version);
+      }
+    }
+    return labels;
+  }
+
+  private static String checksum(String model, String label, long version, long revision) {
+    return new Fingerprint().add(model).add(label).add(version).add(revision).hex();
   }
 
   private static AuditEvent event(ResultSet row) throws SQLException {

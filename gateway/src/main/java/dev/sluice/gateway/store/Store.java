@@ -23,7 +23,10 @@ public interface Store extends AutoCloseable {
   /// The version that a promotion made the default, by model. Models without a promotion are not in it.
   Map<String, Long> servingVersions();
 
-  /// The audit trail, oldest first.
+  /// The version that each label names, by model and label. Models without labels are not in it.
+  Map<String, Map<String, Long>> labels();
+
+  /// The audit trail, oldest first. Events of labels belong to no rollout: their rollout is empty.
   ///
   /// @param rollout only this one's; null for all
   /// @param max at most this many, and never more than [#EVENTS_MAX]
@@ -36,6 +39,9 @@ public interface Store extends AutoCloseable {
   /// @throws IllegalArgumentException if the rollout exists with another note or salt: both are frozen, and names are
   ///     unique for ever
   AuditEvent commit(Change change) throws StaleRevisionException;
+
+  /// Writes a change of a label down, as above.
+  AuditEvent commit(LabelChange change);
 
   /// Recomputes the hash chain over the whole audit trail.
   ///

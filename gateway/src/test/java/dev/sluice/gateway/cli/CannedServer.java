@@ -16,9 +16,11 @@ import dev.sluice.proto.control.v1.ModelServiceGrpc.ModelServiceImplBase;
 import dev.sluice.proto.control.v1.ModelVersion;
 import dev.sluice.proto.control.v1.PauseRolloutRequest;
 import dev.sluice.proto.control.v1.PromoteRolloutRequest;
+import dev.sluice.proto.control.v1.RemoveLabelRequest;
 import dev.sluice.proto.control.v1.ResumeRolloutRequest;
 import dev.sluice.proto.control.v1.Rollout;
 import dev.sluice.proto.control.v1.RolloutServiceGrpc.RolloutServiceImplBase;
+import dev.sluice.proto.control.v1.SetLabelRequest;
 import dev.sluice.proto.control.v1.SetWeightRequest;
 import dev.sluice.proto.control.v1.UnloadVersionRequest;
 import dev.sluice.proto.control.v1.WatchRolloutRequest;
@@ -165,7 +167,8 @@ final class CannedServer implements AutoCloseable {
 
   private final class Models extends ModelServiceImplBase {
     private final ModelVersion version = ModelVersion.newBuilder()
-        .setModel("fraud").setVersion(2).setState("READY").setIsDefault(true).setCallsInFlight(3).build();
+        .setModel("fraud").setVersion(2).setState("READY").setIsDefault(true).setCallsInFlight(3).addLabels("next")
+        .addLabels("stable").build();
 
     @Override
     public void listModels(ListModelsRequest request, StreamObserver<ListModelsResponse> caller) {
@@ -174,6 +177,16 @@ final class CannedServer implements AutoCloseable {
 
     @Override
     public void loadVersion(LoadVersionRequest request, StreamObserver<ModelVersion> caller) {
+      answer(request, caller, version);
+    }
+
+    @Override
+    public void setLabel(SetLabelRequest request, StreamObserver<ModelVersion> caller) {
+      answer(request, caller, version);
+    }
+
+    @Override
+    public void removeLabel(RemoveLabelRequest request, StreamObserver<ModelVersion> caller) {
       answer(request, caller, version);
     }
 

@@ -13,7 +13,9 @@ import dev.sluice.proto.control.v1.CreateRolloutRequest;
 import dev.sluice.proto.control.v1.ListEventsRequest;
 import dev.sluice.proto.control.v1.PauseRolloutRequest;
 import dev.sluice.proto.control.v1.PromoteRolloutRequest;
+import dev.sluice.proto.control.v1.RemoveLabelRequest;
 import dev.sluice.proto.control.v1.ResumeRolloutRequest;
+import dev.sluice.proto.control.v1.SetLabelRequest;
 import dev.sluice.proto.control.v1.Rollout;
 import dev.sluice.proto.control.v1.RolloutState;
 import dev.sluice.proto.control.v1.SetWeightRequest;
@@ -223,12 +225,28 @@ class RolloutCommandTest {
 
   @Test
   void modelsAreListedLoadedAndUnloaded() {
-    String header = "MODEL  VERSION  STATE  DEFAULT  IN FLIGHT  REASON";
-    String version = "fraud  2        READY  yes      3          -";
+    String header = "MODEL  VERSION  STATE  DEFAULT  LABELS       IN FLIGHT  REASON";
+    String version = "fraud  2        READY  yes      next stable  3          -";
 
     assertThat(sluice(server, "models", "list").lines()).containsExactly(header, version);
     assertThat(sluice(server, "models", "load", "fraud", "2").lines()).containsExactly(header, version);
     assertThat(sluice(server, "models", "unload", "fraud", "2", "-o", "json").out()).contains("\"READY\"");
+  }
+
+  @Test
+  void versionsAreLabelledAndUnlabelled() {
+    assertThat(sluice(server, "models", "label", "fraud", "stable=2", "--actor", "ann", "--reason", "tested").exitCode())
+        .isZero();
+    assertThat(server.lastRequest())
+        .isEqualTo(
+            SetLabelRequest.newBuilder()
+                .setModel("fraud").setLabel("stable").setVersion(2).setActor("ann").setReason("tested").build());
+    assertThat(sluice(server, "models", "unlabel", "fraud", "stable", "--actor", "ann").exitCode()).isZero();
+    assertThat(server.lastRequest())
+        .isEqualTo(RemoveLabelRequest.newBuilder().setModel("fraud").setLabel("stable").setActor("ann").build());
+    for (String wrong : List.of("stable", "stable=", "stable=x", "stable=0", "=2")) {
+      assertThat(sluice(server, "models", "label", "fraud", wrong).exitCode()).as(wrong).isEqualTo(2);
+    }
   }
 
   private Object asked(String command, String... arguments) {

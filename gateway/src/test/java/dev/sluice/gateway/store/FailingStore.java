@@ -17,6 +17,19 @@ public record FailingStore(Store store, AtomicInteger failures) implements Store
   }
 
   @Override
+  public AuditEvent commit(LabelChange change) {
+    if (failures.getAndUpdate(n -> Math.max(0, n - 1)) > 0) {
+      throw new StoreException("the disk is full", new IOException());
+    }
+    return store.commit(change);
+  }
+
+  @Override
+  public Map<String, Map<String, Long>> labels() {
+    return store.labels();
+  }
+
+  @Override
   public long revision() {
     return store.revision();
   }

@@ -73,13 +73,16 @@ class SqliteStoreTest extends StoreContract {
         "UPDATE rollouts SET state = replace(state, 'running', 'walking') | unknown stage 'walking'",
         "UPDATE rollouts SET salt = 1 | the row of rollout 'r' is not what was written",
         "UPDATE serving SET version = 1 | the serving version of model 'm' is not what was written",
+        "UPDATE labels SET version = 1 | label 'stable' of model 'm' is not what was written",
+        "UPDATE labels SET label = 'canary' | label 'canary' of model 'm' is not what was written",
         "DELETE FROM head | the row of table head is missing",
         "DROP TABLE serving | no such table: serving",
         "UPDATE migrations SET sha256 = 'f' | has had another migration 1 than this Sluice's 001-first.sql",
-        "INSERT INTO migrations VALUES (2, 'f') | was written by a newer Sluice: it has had migration 2",
+        "INSERT INTO migrations VALUES (3, 'f') | was written by a newer Sluice: it has had migration 3",
       })
   void aStateThatIsNotWhatWasWrittenDoesNotOpen(String edit, String message) throws Exception {
     fiveChanges();
+    store.commit(label("stable", 2, 6_000));
     store.close();
     editBehindTheStoresBack(edit);
     expectUnreadableAndUntouched(message);
@@ -101,6 +104,8 @@ class SqliteStoreTest extends StoreContract {
   @Test
   void flippedBytesAreNoticedOrHarmless() throws Exception {
     fiveChanges();
+    store.commit(label("stable", 2, 6_000));
+    Map<String, Map<String, Long>> labels = store.labels();
     List<StoredRollout> rollouts = store.rollouts();
     List<AuditEvent> events = store.events(null, 0, 10);
     Map<String, Long> serving = store.servingVersions();
@@ -120,6 +125,7 @@ class SqliteStoreTest extends StoreContract {
         assertThat(opened.rollouts()).as(where).isEqualTo(rollouts);
         assertThat(opened.events(null, 0, 10)).as(where).isEqualTo(events);
         assertThat(opened.servingVersions()).as(where).isEqualTo(serving);
+        assertThat(opened.labels()).as(where).isEqualTo(labels);
       } catch (StoreException expected) {
         noticed++;
       }

@@ -50,6 +50,7 @@ abstract class StoreContract {
     assertThat(store.revision()).isZero();
     assertThat(store.rollouts()).isEmpty();
     assertThat(store.servingVersions()).isEmpty();
+    assertThat(store.labels()).isEmpty();
     assertThat(store.events(null, 0, 10)).isEmpty();
     store.verify();
   }
@@ -81,6 +82,28 @@ abstract class StoreContract {
             AuditEvent::revision, AuditEvent::timeMillis, AuditEvent::rollout, AuditEvent::actor, AuditEvent::kind,
             AuditEvent::reason, AuditEvent::detailJson)
         .containsExactly(1L, 1_000L, "fraud-v2", "someone", "created", "created for a reason", "{}");
+    store.verify();
+  }
+
+  @Test
+  void labelsAreThereAfterReopeningUntilTheyAreRemoved() throws Exception {
+    store.commit(change(rollout("r", new Stage.Running(0, 5), null), "created", null, 0, 1_000));
+    AuditEvent first = store.commit(label("stable", 1, 2_000));
+    store.commit(label("canary", 2, 3_000));
+    store.commit(label("stable", 2, 4_000));
+    store.commit(label("old", 1, 5_000));
+    store.commit(label("old", 0, 6_000));
+
+    reopen();
+
+    assertThat(store.labels()).isEqualTo(Map.of("m", Map.of("canary", 2L, "stable", 2L)));
+    assertThat(store.revision()).isEqualTo(6);
+    assertThat(first)
+        .isEqualTo(
+            new AuditEvent(
+                2, 2_000, "", "someone", "labelled", "for a reason", "{\"label\":\"stable\"}", first.hash()));
+    assertThat(store.events(null, 1, 1)).containsExactly(first);
+    assertThat(store.events("r", 0, 10)).as("a label is no rollout's").hasSize(1);
     store.verify();
   }
 
@@ -197,6 +220,11 @@ abstract class StoreContract {
     return new StoredRollout(
         name, "rollout: " + name + "\n# é \ud83d\ude00\n", "ab12", -42,
         new RolloutState(stage, 7, 500, 100, List.of(1L, 2L)), "because", firing, 0, 0, 0);
+  }
+
+  static LabelChange label(String label, long version, long nowMillis) {
+    return new LabelChange(
+        "m", label, version, "someone", "labelled", "for a reason", "{\"label\":\"%s\"}".formatted(label), nowMillis);
   }
 
   static Change change(

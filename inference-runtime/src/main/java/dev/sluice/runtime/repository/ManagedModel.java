@@ -90,7 +90,9 @@ final class ManagedModel {
       if (ready(version) != null) {
         requireReplaceable(version);
       }
-      return loadAsked(version);
+      ModelVersion loaded = load(version, configuration(), look(version));
+      asked.add(version);
+      return loaded;
     } finally {
       changing.unlock();
     }
@@ -101,20 +103,10 @@ final class ManagedModel {
     changing.lock();
     try {
       ModelVersion ready = ready(version);
-      if (ready != null) {
-        asked.add(version);
-        return ready;
-      }
-      return loadAsked(version);
+      return ready != null ? ready : load(version, configuration(), look(version));
     } finally {
       changing.unlock();
     }
-  }
-
-  private ModelVersion loadAsked(long version) throws ModelLoadException {
-    ModelVersion loaded = load(version, configuration(), look(version));
-    asked.add(version);
-    return loaded;
   }
 
   void unload(long version) throws ModelLoadException {
@@ -122,7 +114,7 @@ final class ManagedModel {
     try {
       if (ready(version) == null) {
         throw new ModelLoadException(
-            house.folders().has(name) ? Kind.REFUSED : Kind.NOT_FOUND,
+            isKnown(version) ? Kind.REFUSED : Kind.NOT_FOUND,
             "model '%s' version %d is not loaded".formatted(name, version));
       }
       Pin pin = house.pins().of(name).get(version);
@@ -418,11 +410,17 @@ final class ManagedModel {
 
   private ModelVersion loadThrottled(long version, ModelConfiguration configuration) throws ModelLoadException {
     var folder = house.folders().version(name, version);
-    return house
-        .threads()
-        .load(
-            () -> house.loader().load(folder, name, version, configuration),
-            house.loader().startsThreads(configuration));
+    // Not on one of the few threads that load: a slow download holds up its own model only.
+    var files = house.loader().files(folder, name, version, configuration);
+    try {
+      return house
+          .threads()
+          .load(
+              () -> house.loader().load(files, name, version, configuration), house.loader().startsThreads(files));
+    } catch (ModelLoadException | RuntimeException e) {
+      files.close(); // It may not have come to loading at all.
+      throw e;
+    }
   }
 
   private VersionStatus notReplaced(long version, ModelLoadException fault) {
@@ -478,6 +476,11 @@ final class ManagedModel {
   private @Nullable ModelVersion ready(long version) {
     Entry entry = house.published().find(name);
     return entry == null ? null : entry.model().version(version);
+  }
+
+  private boolean isKnown(long version) {
+    Entry entry = house.published().find(name);
+    return entry != null && entry.statuses().containsKey(version);
   }
 
   private List<Long> readyVersions() {

@@ -227,7 +227,8 @@ public final class ModelRepository implements AutoCloseable {
     return managed(model).load(version);
   }
 
-  /// The version if it is loaded; otherwise loads it as [#load(String, long)] does.
+  /// The version if it is loaded; otherwise loads it. For whoever pins it: unpinned, it goes when the policy does not
+  /// name it.
   public ModelVersion ensureLoaded(String model, long version) throws ModelLoadException {
     requireOpen();
     if (!known(model)) {

@@ -28,7 +28,7 @@ public interface Pins {
       AGAINST_REPLACEMENT
     }
 
-    boolean forbids(Strength what) {
+    public boolean forbids(Strength what) {
       return strength.compareTo(what) >= 0;
     }
   }

@@ -1,8 +1,10 @@
 package dev.sluice.runtime.repository;
 
+import dev.sluice.runtime.mlflow.MlflowModel;
 import dev.sluice.runtime.model.ModelLoadException;
 import dev.sluice.runtime.model.ModelProfile;
 import dev.sluice.runtime.model.ModelRuntime;
+import dev.sluice.runtime.model.ModelSettings;
 import dev.sluice.runtime.model.ModelVersion;
 import dev.sluice.runtime.model.Session;
 import dev.sluice.runtime.source.HeldFolder;
@@ -25,17 +27,33 @@ final class VersionLoader {
   }
 
   /// Whether a session of this configuration has threads of its own, which are started when it is loaded.
-  boolean startsThreads(ModelConfiguration configuration) throws ModelLoadException {
-    return runtime.startsThreads(configuration.settings());
+  boolean startsThreads(VersionFiles files) {
+    return runtime.startsThreads(files.settings());
   }
 
-  ModelVersion load(Path versionFolder, String model, long version, ModelConfiguration configuration)
+  /// Where the version's files really lie, which may take a download, and how they are to be loaded.
+  VersionFiles files(Path versionFolder, String model, long version, ModelConfiguration configuration)
+      throws ModelLoadException {
+    HeldFolder held = sources.resolve(versionFolder, model, version);
+    try {
+      MlflowModel mlflow = MlflowModel.read(held.folder(), "%s/%d".formatted(model, version));
+      ModelSettings settings = configuration.settings();
+      return new VersionFiles(held, mlflow, mlflow == null ? settings : mlflow.settings(settings));
+    } catch (ModelLoadException | RuntimeException e) {
+      held.close();
+      throw e;
+    }
+  }
+
+  /// Loads them; they are held until the version is closed, or given back when this fails.
+  ModelVersion load(VersionFiles files, String model, long version, ModelConfiguration configuration)
       throws ModelLoadException {
     long start = System.nanoTime();
     try {
-      Session loaded = open(sources.resolve(versionFolder, model, version), configuration);
+      Session loaded = open(files);
       Session session = loaded;
       try {
+        files.check(loaded);
         ResolvedModel resolved =
             Completion.of(
                 configuration,
@@ -52,13 +70,14 @@ final class VersionLoader {
                 resolved.config().getMetricTagsMap());
         List<WarmUpSample> samples = WarmUpSample.of(configuration, resolved);
         long runNanos = WarmUp.run(session, resolved, samples, "model '%s' version %d".formatted(model, version));
+        long loadNanos = System.nanoTime() - start;
         log.info(
             "model '{}' version {} is ready after {} ms; a run takes {} us",
             model,
             version,
-            (System.nanoTime() - start) / 1_000_000,
+            loadNanos / 1_000_000,
             runNanos / 1_000);
-        return new ModelVersion(model, version, session, profile, runNanos);
+        return new ModelVersion(model, version, session, profile, runNanos, loadNanos);
       } catch (ModelLoadException | RuntimeException e) {
         session.close();
         throw e;
@@ -68,10 +87,9 @@ final class VersionLoader {
     }
   }
 
-  /// From where the version's files really lie; they are held there until the session is closed.
-  private Session open(HeldFolder files, ModelConfiguration configuration) throws ModelLoadException {
+  private Session open(VersionFiles files) throws ModelLoadException {
     try {
-      return FetchedSession.of(runtime.load(files.folder(), configuration.settings()), files);
+      return FetchedSession.of(runtime.load(files.held().folder(), files.settings()), files.held());
     } catch (ModelLoadException | RuntimeException e) {
       files.close();
       throw e;
