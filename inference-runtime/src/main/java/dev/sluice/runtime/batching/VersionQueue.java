@@ -504,9 +504,14 @@ public final class VersionQueue {
 
   private boolean settle(QueuedRequest request) {
     synchronized (lock) {
-      boolean open = request.state == QueuedRequest.State.RUNNING;
+      if (request.state != QueuedRequest.State.RUNNING) {
+        return false;
+      }
       request.state = QueuedRequest.State.DONE;
-      return open;
+      if (request.run != null) {
+        request.run.callers--; // of a run that may still lie ahead, for its mates
+      }
+      return true;
     }
   }
 

@@ -21,8 +21,10 @@ import dev.sluice.runtime.testing.Tensors;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /// A version's queue whose time and threads the test moves: a run begins when it says so.
@@ -39,6 +41,10 @@ final class QueueRig {
   final Deque<Runnable> threads = new ArrayDeque<>();
   final List<String> ends = new ArrayList<>();
   final List<List<Tensor>> runs = new ArrayList<>();
+
+  /// Names of those who would rather not be run when their turn comes.
+  final Set<String> unwanted = new HashSet<>();
+
   final ModelVersion version;
   final VersionQueue queue;
   Model model = QueueRig::doubled;
@@ -99,7 +105,7 @@ final class QueueRig {
 
     @Override
     public boolean isWanted() {
-      return true;
+      return !unwanted.contains(name);
     }
 
     @Override

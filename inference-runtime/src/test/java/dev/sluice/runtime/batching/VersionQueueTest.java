@@ -505,6 +505,29 @@ class VersionQueueTest {
   }
 
   @Test
+  void whoWasNotWantedBeforeTheRunIsNotWaitedForInIt() {
+    rig = QueueRig.batching(1, 8, 0);
+    List<QueuedRequest> requests = new ArrayList<>();
+    List<Boolean> stopped = new ArrayList<>();
+    rig.unwanted.add("1");
+    rig.model =
+        (inputs, control) -> {
+          if (inputs.getFirst().shape().dim(0) == 2) {
+            requests.get(2).cancel();
+            requests.get(3).cancel();
+            stopped.add(control.isTerminated());
+          }
+          return QueueRig.doubled(inputs, control);
+        };
+    for (int i = 0; i < 4; i++) {
+      requests.add(rig.submit(i));
+    }
+    rig.runAllThreads();
+    assertThat(stopped).containsExactly(true);
+    assertThat(rig.ends).containsExactly("0 -> 0", "1: withdrawn", "2: withdrawn", "3: withdrawn");
+  }
+
+  @Test
   void aCallerWhoGoesDoesNotTakeTheOthersAlong() {
     rig = QueueRig.batching(1, 8, 0);
     List<QueuedRequest> requests = new ArrayList<>();
