@@ -177,7 +177,8 @@ public final class Gateway implements AutoCloseable {
 
       Inference inference =
           new Inference(routes, new InferenceRouter(routes, lanes), metrics, this::state, config.grpc().mirrorsTyped());
-      ModelQueries queries = new ModelQueries(routes, repository, version(), this::state, readiness::modelsReady);
+      ModelQueries queries = new ModelQueries(
+              routes, repository, config.serverName(), version(), this::state, readiness::modelsReady);
       RepositoryRequests requests = new RepositoryRequests(repository, this::state);
       ServerSettings settings = new ServerSettings(routes);
       ThreadPoolExecutor slow = opened(repositoryThreads());
