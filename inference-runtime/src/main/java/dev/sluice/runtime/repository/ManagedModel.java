@@ -255,7 +255,8 @@ final class ManagedModel {
       throws ModelLoadException {
     Look look = own.and(house.folders().lookAt(name, version), Long.toString(version));
     boolean ready = ready(version) != null;
-    if (ready && look.equals(loadedFrom.get(version))) {
+    // A configuration that came with the load is no file: that the files are the same says nothing.
+    if (ready && configurationJson == null && look.equals(loadedFrom.get(version))) {
       lastSeen.remove(version);
       noteUnchanged(version);
       return true;

@@ -317,6 +317,22 @@ class ControlModesTest {
   }
 
   @Test
+  void aConfigurationThatComesWithALoadTakesThePlaceOfTheOneThatIsLoaded() throws Exception {
+    write("m", 1, OnnxModels.linear(1, 0, 2));
+    config("m", "max_batch_size: 8");
+    try (ModelRepository repository = ModelRepository.open(root, runtime, EXPLICIT)) {
+      repository.load("m");
+      assertThat(requireNonNull(repository.find("m")).maxBatchSize()).isEqualTo(8);
+      repository.load("m", "{\"max_batch_size\": 16}");
+      assertThat(requireNonNull(repository.find("m")).maxBatchSize()).isEqualTo(16);
+      repository.load("m", "{\"max_batch_size\": 4}");
+      assertThat(requireNonNull(repository.find("m")).maxBatchSize()).isEqualTo(4);
+      repository.load("m");
+      assertThat(requireNonNull(repository.find("m")).maxBatchSize()).isEqualTo(8);
+    }
+  }
+
+  @Test
   void aLoadThatFailsSaysWhyAndTakesNothingAway() throws Exception {
     write("m", 1, OnnxModels.linear(1, 0, 2));
     write("m", 2, OnnxModels.linear(2, 0, 2));
