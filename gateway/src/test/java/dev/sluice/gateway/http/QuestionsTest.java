@@ -59,16 +59,21 @@ class QuestionsTest {
   }
 
   @Test
-  void theServerSaysThatItLivesAndIsReadyInTheStatusAlone() {
-    for (String path : List.of("/v2/health/live", "/v2/health/ready", "/v2/models/linear/ready", "/v2/models/linear/versions/1/ready")) {
+  void aServerThatLivesAndAModelThatIsReadySaySoInTheStatusAlone() {
+    for (String path : List.of("/v2/health/live", "/v2/models/linear/ready", "/v2/models/linear/versions/1/ready")) {
       Rest.Answer answer = rest.get(path);
       assertThat(answer.status()).as(path).isEqualTo(200);
       assertThat(answer.text()).as(path).isEmpty();
     }
   }
 
+  /// While a model that it was to serve cannot answer, the server is not ready.
   @Test
-  void aModelThatIsNotReadySaysSo() {
+  void whatIsNotReadySaysSo() {
+    Rest.Answer server = rest.get("/v2/health/ready");
+    assertThat(server.status()).isEqualTo(400);
+    assertThat(server.text()).isEmpty();
+
     Rest.Answer answer = rest.get("/v2/models/broken/ready");
 
     assertThat(answer.status()).isEqualTo(400);

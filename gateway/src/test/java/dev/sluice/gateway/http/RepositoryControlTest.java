@@ -51,6 +51,7 @@ class RepositoryControlTest {
     assertThat(loaded.status()).as(loaded.text()).isEqualTo(200);
     assertThat(loaded.text()).isEmpty();
     assertThat(rest.get("/v2/models/linear/ready").status()).isEqualTo(200);
+    assertThat(rest.get("/v2/health/ready").status()).isEqualTo(200);
     assertThat(rest.post("/v2/models/linear/infer", BODY).status()).isEqualTo(200);
 
     Rest.Answer unloaded =
