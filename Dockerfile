@@ -2,7 +2,7 @@
 # Builds Sluice from this tree, and an image that serves the models mounted at /models:
 #
 #   docker build -t sluice .
-#   docker run --rm -p 8001:8001 -p 8002:8002 -v "$PWD/models:/models:ro" --name sluice sluice
+#   docker run --rm -p 8000:8000 -p 8001:8001 -p 8002:8002 -v "$PWD/models:/models:ro" --name sluice sluice
 #   docker exec sluice sluice rollout list
 
 FROM eclipse-temurin:25-jdk AS build
@@ -31,7 +31,7 @@ EOF
 
 USER 10001
 WORKDIR /var/lib/sluice
-EXPOSE 8001 8002 8003
+EXPOSE 8000 8001 8002 8003
 VOLUME /models
 ENTRYPOINT ["sluice"]
 CMD ["serve", "--model-repository", "/models"]

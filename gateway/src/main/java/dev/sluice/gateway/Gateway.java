@@ -10,6 +10,7 @@ import dev.sluice.gateway.control.Journal;
 import dev.sluice.gateway.control.ModelService;
 import dev.sluice.gateway.control.RolloutController;
 import dev.sluice.gateway.control.RolloutService;
+import dev.sluice.gateway.http.RestServer;
 import dev.sluice.gateway.inference.Inference;
 import dev.sluice.gateway.inference.InferenceService;
 import dev.sluice.gateway.inference.ModelQueries;
@@ -66,6 +67,7 @@ import java.util.Deque;
 import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.ArrayBlockingQueue;
+import java.util.concurrent.Executor;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.ThreadPoolExecutor;
@@ -100,6 +102,7 @@ public final class Gateway implements AutoCloseable {
   private final Readiness readiness;
   private final @Nullable RolloutController controller;
   private final Server inferenceServer;
+  private final RestServer restServer;
   private final Server controlServer;
   private final MetricsServer metricsServer;
   private volatile ServerState state = ServerState.STARTING;
@@ -129,6 +132,8 @@ public final class Gateway implements AutoCloseable {
       this.routes = new Routes(repository, metrics);
       metrics.bind(lanes::waiting, () -> versionsReady(repository));
       this.readiness = new Readiness(repository, routes, config.modelControl().strictReadiness());
+      repository.onChange(
+          metrics.showVersions(() -> repository.models().stream().flatMap(model -> model.versions().stream()).toList()));
       showDevices();
       loadAtStart();
 
@@ -168,7 +173,14 @@ public final class Gateway implements AutoCloseable {
       metrics.storeReadable(controller != null);
       requireLoaded();
 
-      this.inferenceServer = opened(inferenceServer(lanes));
+      Inference inference =
+          new Inference(routes, new InferenceRouter(routes, lanes), metrics, this::state, config.grpc().mirrorsTyped());
+      ModelQueries queries = new ModelQueries(routes, repository, version(), this::state, readiness::modelsReady);
+      RepositoryRequests requests = new RepositoryRequests(repository, this::state);
+      ServerSettings settings = new ServerSettings(routes);
+      ThreadPoolExecutor slow = opened(repositoryThreads());
+      this.inferenceServer = opened(inferenceServer(inference, queries, requests, settings, slow));
+      this.restServer = opened(restServer(inference, queries, requests, settings, slow));
       this.controlServer = opened(controlServer(whyNoControl));
       this.metricsServer = opened(metricsServer());
     } catch (StoreException e) {
@@ -262,21 +274,15 @@ public final class Gateway implements AutoCloseable {
   }
 
   /// On the event loops themselves: a hop to an executor would cost more than a small model does.
-  private Server inferenceServer(Lanes lanes) throws StartFailure {
-    InferenceService service =
-        new InferenceService(
-            new Inference(
-                routes, new InferenceRouter(routes, lanes), metrics, this::state, config.grpc().mirrorsTyped()),
-            new ModelQueries(routes, repository, version(), this::state, readiness::modelsReady),
-            new RepositoryRequests(repository, this::state),
-            new ServerSettings(routes),
-            openStreams,
-            opened(repositoryThreads()));
+  private Server inferenceServer(
+      Inference inference, ModelQueries queries, RepositoryRequests requests, ServerSettings settings, Executor slow)
+      throws StartFailure {
+    InferenceService service = new InferenceService(inference, queries, requests, settings, openStreams, slow);
     GrpcOptions options = config.grpc();
     NettyServerBuilder builder =
-        NettyServerBuilder.forAddress(address(config.host(), config.grpcPort()))
+        NettyServerBuilder.forAddress(address(config.listeners().host(), config.listeners().grpcPort()))
             .directExecutor()
-            .maxInboundMessageSize(config.messageBytesMax())
+            .maxInboundMessageSize(config.listeners().messageBytesMax())
             .maxInboundMetadataSize(METADATA_BYTES_MAX)
             .maxRstFramesPerWindow(RESETS_MAX, RESETS_WINDOW_SECONDS)
             .keepAliveTime(options.keepAliveTime().toMillis(), TimeUnit.MILLISECONDS)
@@ -306,7 +312,7 @@ public final class Gateway implements AutoCloseable {
       builder.compressorRegistry(compression.registry());
       definition = ServerInterceptors.intercept(definition, compression);
     }
-    return listen("grpc-port", builder.addService(definition).build(), config.host(), config.grpcPort());
+    return listen("grpc-port", builder.addService(definition).build(), config.listeners().host(), config.listeners().grpcPort());
   }
 
   /// For clients that load, unload and list models; what does not fit is refused.
@@ -323,6 +329,23 @@ public final class Gateway implements AutoCloseable {
     return threads;
   }
 
+  private RestServer restServer(
+      Inference inference, ModelQueries queries, RepositoryRequests requests, ServerSettings settings, Executor slow)
+      throws StartFailure {
+    try {
+      return RestServer.start(
+          address(config.listeners().host(), config.listeners().httpPort()),
+          config.listeners().messageBytesMax(),
+          inference,
+          queries,
+          requests,
+          settings,
+          slow);
+    } catch (IOException e) {
+      throw inUse("http-port", config.listeners().host(), config.listeners().httpPort(), e);
+    }
+  }
+
   private Server controlServer(String whyNoControl) throws StartFailure {
     ScheduledExecutorService timer =
         opened(
@@ -330,7 +353,7 @@ public final class Gateway implements AutoCloseable {
                 1, task -> Thread.ofPlatform().daemon().name("sluice-watch").unstarted(task)));
     return listen(
         "control-port",
-        NettyServerBuilder.forAddress(address(config.controlHost(), config.controlPort()))
+        NettyServerBuilder.forAddress(address(config.listeners().controlHost(), config.listeners().controlPort()))
             .executor(opened(Executors.newVirtualThreadPerTaskExecutor()))
             .addService(new RolloutService(controller, whyNoControl, timer))
             .addService(new ModelService(repository, routes, controller, whyNoControl))
@@ -338,8 +361,8 @@ public final class Gateway implements AutoCloseable {
             .addService(ProtoReflectionServiceV1.newInstance())
             .addService(reflectionV1Alpha())
             .build(),
-        config.controlHost(),
-        config.controlPort());
+        config.listeners().controlHost(),
+        config.listeners().controlPort());
   }
 
   /// The tools that people have (grpcurl, Postman, Debian's grpc_cli) still ask for the older name.
@@ -351,12 +374,12 @@ public final class Gateway implements AutoCloseable {
   private MetricsServer metricsServer() throws StartFailure {
     try {
       return new MetricsServer(
-          address(config.host(), config.metricsPort()),
+          address(config.listeners().host(), config.listeners().metricsPort()),
           metrics::scrape,
           () -> state() != ServerState.FAULTY,
           this::isReady);
     } catch (IOException e) {
-      throw inUse("metrics-port", config.host(), config.metricsPort(), e);
+      throw inUse("metrics-port", config.listeners().host(), config.listeners().metricsPort(), e);
     }
   }
 
@@ -421,6 +444,10 @@ public final class Gateway implements AutoCloseable {
     return inferenceServer.getPort();
   }
 
+  public int httpPort() {
+    return restServer.port();
+  }
+
   public int metricsPort() {
     return metricsServer.port();
   }
@@ -452,10 +479,14 @@ public final class Gateway implements AutoCloseable {
     state = ServerState.EXITING;
     health.enterTerminalState();
     inferenceServer.shutdown();
+    restServer.shutdown();
     openStreams.end();
+    long drainEndNanos = System.nanoTime() + config.listeners().drain().toNanos();
     try {
-      if (!inferenceServer.awaitTermination(config.drain().toMillis(), TimeUnit.MILLISECONDS)) {
-        log.warn("calls were still in flight after {}; they are cut off", config.drain());
+      boolean ended = inferenceServer.awaitTermination(config.listeners().drain().toNanos(), TimeUnit.NANOSECONDS);
+      ended &= restServer.awaitTermination(Math.max(0, drainEndNanos - System.nanoTime()), TimeUnit.NANOSECONDS);
+      if (!ended) {
+        log.warn("calls were still in flight after {}; they are cut off", config.listeners().drain());
       }
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();

@@ -102,8 +102,10 @@ class ArchitectureTest {
   // --- inside the gateway --------------------------------------------------------------------------------------------
 
   @Test
-  void theInferenceFaceKnowsNeitherTheControlPlaneNorTheStore() {
-    noClasses().that().resideInAnyPackage("dev.sluice.gateway.inference..", "dev.sluice.gateway.routing..")
+  void theInferenceFacesKnowNeitherTheControlPlaneNorTheStore() {
+    noClasses().that()
+        .resideInAnyPackage(
+            "dev.sluice.gateway.inference..", "dev.sluice.gateway.http..", "dev.sluice.gateway.routing..")
         .should().dependOnClassesThat(resideInAnyPackage("dev.sluice.gateway.control..", "dev.sluice.gateway.store.."))
         .check(code);
   }
@@ -119,6 +121,16 @@ class ArchitectureTest {
   void theRoutingKnowsNoWire() {
     noClasses().that().resideInAPackage("dev.sluice.gateway.routing..")
         .should().dependOnClassesThat(resideInAnyPackage("io.grpc..", "com.google.protobuf..", "dev.sluice.proto.."))
+        .check(code);
+  }
+
+  @Test
+  void theHttpServerIsKnownInItsRoomOnly() {
+    noClasses().that().resideOutsideOfPackage("dev.sluice.gateway.http..")
+        .should().dependOnClassesThat().resideInAPackage("org.eclipse.jetty..")
+        .check(code);
+    noClasses().that().resideInAPackage("dev.sluice.gateway.http..")
+        .should().dependOnClassesThat().resideInAPackage("io.grpc..")
         .check(code);
   }
 

@@ -12,8 +12,7 @@ import io.grpc.StatusRuntimeException;
 import dev.sluice.gateway.cli.ServeCommand;
 import dev.sluice.gateway.cli.SluiceCommand;
 import dev.sluice.gateway.config.GatewayConfig;
-import dev.sluice.gateway.config.GrpcOptions;
-import dev.sluice.gateway.config.ModelControl;
+import dev.sluice.gateway.config.Listeners;
 import dev.sluice.gateway.testing.Refusal;
 import dev.sluice.gateway.testing.RunningGateway;
 import dev.sluice.proto.control.v1.AbortRolloutRequest;
@@ -21,8 +20,6 @@ import dev.sluice.proto.control.v1.ListEventsRequest;
 import dev.sluice.proto.control.v1.ListModelsRequest;
 import dev.sluice.proto.control.v1.ListRolloutsRequest;
 import dev.sluice.proto.control.v1.WatchRolloutRequest;
-import dev.sluice.runtime.repository.ConfigOptions;
-import dev.sluice.runtime.source.SourceSettings;
 import dev.sluice.runtime.tensor.Shape;
 import dev.sluice.runtime.testing.OnnxModels;
 import io.grpc.Status.Code;
@@ -285,10 +282,10 @@ class StartTest {
   }
 
   private static GatewayConfig config(Path models, Path data, String host, int grpc, int metrics, int control) {
-    return new GatewayConfig(
-        models, data, host, "127.0.0.1", grpc, metrics, control, GatewayConfig.MESSAGE_BYTES_MAX, Duration.ofSeconds(5),
-        ConfigOptions.defaults(), GrpcOptions.defaults(), SourceSettings.defaults(data.resolve("model-cache")),
-        ModelControl.defaults());
+    return GatewayConfig.onFreePorts(models, data)
+        .with(
+            new Listeners(
+                host, "127.0.0.1", 0, grpc, metrics, control, Listeners.MESSAGE_BYTES_MAX, Duration.ofSeconds(5)));
   }
 
   private static String failure(GatewayConfig config) {

@@ -3,6 +3,7 @@ package dev.sluice.gateway.cli;
 import dev.sluice.gateway.Gateway;
 import dev.sluice.gateway.StartFailure;
 import dev.sluice.gateway.config.GatewayConfig;
+import dev.sluice.gateway.config.Listeners;
 import dev.sluice.runtime.model.ExecutionSettings.Device;
 import dev.sluice.runtime.onnx.OnnxOptions;
 import dev.sluice.runtime.repository.ConfigOptions;
@@ -103,28 +104,35 @@ public final class ServeCommand implements Callable<Integer> {
 
   @Option(
       names = "--grpc-port",
-      defaultValue = "" + GatewayConfig.GRPC_PORT,
+      defaultValue = "" + Listeners.GRPC_PORT,
       paramLabel = "PORT",
       description = "Inference over gRPC (default: ${DEFAULT-VALUE}; 0: any free port).")
   private int grpcPort;
 
   @Option(
+      names = "--http-port",
+      defaultValue = "" + Listeners.HTTP_PORT,
+      paramLabel = "PORT",
+      description = "Inference over HTTP (default: ${DEFAULT-VALUE}; 0: any free port).")
+  private int httpPort;
+
+  @Option(
       names = "--metrics-port",
-      defaultValue = "" + GatewayConfig.METRICS_PORT,
+      defaultValue = "" + Listeners.METRICS_PORT,
       paramLabel = "PORT",
       description = "Prometheus metrics, /healthz and /readyz (default: ${DEFAULT-VALUE}).")
   private int metricsPort;
 
   @Option(
       names = "--control-port",
-      defaultValue = "" + GatewayConfig.CONTROL_PORT,
+      defaultValue = "" + Listeners.CONTROL_PORT,
       paramLabel = "PORT",
       description = "The control plane, on loopback only (default: ${DEFAULT-VALUE}).")
   private int controlPort;
 
   @Option(
       names = "--max-message-bytes",
-      defaultValue = "" + GatewayConfig.MESSAGE_BYTES_MAX,
+      defaultValue = "" + Listeners.MESSAGE_BYTES_MAX,
       paramLabel = "N",
       description = "The largest request (default: ${DEFAULT-VALUE}).")
   private int messageBytesMax;
@@ -152,9 +160,15 @@ public final class ServeCommand implements Callable<Integer> {
       backend.ignored().forEach(flag -> spec.commandLine().getErr().println("sluice: ignored --backend-config=" + flag));
       config =
           new GatewayConfig(
-              modelRepository, dataDirectory, host, "127.0.0.1", grpcPort, metricsPort, controlPort, messageBytesMax,
-              Duration.ofSeconds(exitTimeoutSeconds), configOptions(backend), grpcFlags.options(),
-              sources.settings(dataDirectory, System.getenv()), modelControl.value());
+              modelRepository,
+              dataDirectory,
+              new Listeners(
+                  host, "127.0.0.1", httpPort, grpcPort, metricsPort, controlPort, messageBytesMax,
+                  Duration.ofSeconds(exitTimeoutSeconds)),
+              configOptions(backend),
+              grpcFlags.options(),
+              sources.settings(dataDirectory, System.getenv()),
+              modelControl.value());
     } catch (IllegalArgumentException e) {
       spec.commandLine().getErr().println("sluice: " + e.getMessage());
       return 2;
@@ -179,8 +193,8 @@ public final class ServeCommand implements Callable<Integer> {
     spec.commandLine()
         .getErr()
         .printf(
-            "sluice: ready: inference on %s:%d, metrics on %s:%d, control on 127.0.0.1:%d%n",
-            host, gateway.grpcPort(), host, gateway.metricsPort(), gateway.controlPort());
+            "sluice: ready: inference on %s:%d (gRPC) and %s:%d (HTTP), metrics on %s:%d, control on 127.0.0.1:%d%n",
+            host, gateway.grpcPort(), host, gateway.httpPort(), host, gateway.metricsPort(), gateway.controlPort());
     closed.await();
     return 0;
   }

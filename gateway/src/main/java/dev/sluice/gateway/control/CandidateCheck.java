@@ -120,7 +120,8 @@ final class CandidateCheck {
     if (spec.datatype() == Datatype.BYTES && !(comparison instanceof Comparison.Exact)) {
       return "the output is BYTES, which can only be compared as exact";
     }
-    long rowLength = spec.shape().rank() == 0 ? 1 : spec.shape().dim(spec.shape().rank() - 1);
+    int rank = spec.shape().rank();
+    long rowLength = spec.shape().isAnyRank() ? -1 : rank == 0 ? 1 : spec.shape().dim(rank - 1);
     return comparison instanceof Comparison.Threshold threshold && rowLength >= 0 && threshold.column() >= rowLength
         ? "column %d: the output's rows have %d elements".formatted(threshold.column(), rowLength)
         : "";

@@ -57,24 +57,13 @@ record Caller(@Nullable Metadata headers, ModelInferRequest request) implements 
       }
     }
     InferParameter parameter = request.getParametersMap().get(name);
-    return parameter == null ? null : text(parameter);
+    return parameter == null ? null : ParameterText.of(parameter);
   }
 
   private static Metadata.Key<String> key(String name) {
     return name.endsWith(Metadata.BINARY_HEADER_SUFFIX)
         ? Metadata.Key.of(name, TEXT_IN_BYTES)
         : Metadata.Key.of(name, Metadata.ASCII_STRING_MARSHALLER);
-  }
-
-  private static @Nullable String text(InferParameter parameter) {
-    return switch (parameter.getParameterChoiceCase()) {
-      case STRING_PARAM -> parameter.getStringParam();
-      case INT64_PARAM -> Long.toString(parameter.getInt64Param());
-      case UINT64_PARAM -> Long.toUnsignedString(parameter.getUint64Param());
-      case BOOL_PARAM -> Boolean.toString(parameter.getBoolParam());
-      case DOUBLE_PARAM -> Double.toString(parameter.getDoubleParam());
-      case PARAMETERCHOICE_NOT_SET -> null;
-    };
   }
 
   /// Carries a call's metadata to its handler.

@@ -91,6 +91,11 @@ public final class Inference {
     }
   }
 
+  /// Counts a request that its face could not read.
+  public void refused(InferenceFailure failure) {
+    metrics.refused(failure.kind().name());
+  }
+
   static InferenceFailure shuttingDown() {
     return new InferenceFailure(
         InferenceFailure.Kind.SHUTTING_DOWN, "GRPC server is shutting down and has stopped accepting new requests.");
@@ -179,7 +184,10 @@ public final class Inference {
 
     @Override
     public void fail(InferenceFailure failure) {
-      reply.fail(failure);
+      reply.fail(
+          failure.kind() == InferenceFailure.Kind.OVERLOADED
+              ? new InferenceFailure(failure.kind(), TensorCodec.prefix(request) + failure.sentence())
+              : failure);
     }
 
     private static InferParameter text(String value) {

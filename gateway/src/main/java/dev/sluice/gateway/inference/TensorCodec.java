@@ -19,7 +19,6 @@ import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.function.Predicate;
 import java.util.stream.Collectors;
 
 /// Between the protocol's messages and tensors.
@@ -67,31 +66,43 @@ final class TensorCodec {
         }
       }
     }
-    if (given != signature.inputs().size()) {
+    if (given > signature.inputs().size() || given < signature.requiredInputs()) {
       throw wrongInputs(request, signature);
     }
+    int required = 0;
     for (int i = 0; i < given; i++) {
-      if (signature.input(request.getInputs(i).getName()) == null) {
+      TensorSpec spec = signature.input(request.getInputs(i).getName());
+      if (spec == null) {
         throw InferenceFailure.invalid(
             field(i, "name"),
             "unexpected inference input '%s' for model '%s': its inputs are %s"
                 .formatted(request.getInputs(i).getName(), request.getModelName(), names(signature.inputs())));
       }
+      required += spec.optional() ? 0 : 1;
+    }
+    if (required < signature.requiredInputs()) {
+      throw wrongInputs(request, signature);
     }
   }
 
   private static InferenceFailure wrongInputs(ModelInferRequest request, Signature signature) {
     List<String> got = request.getInputsList().stream().map(InferInputTensor::getName).toList();
+    List<TensorSpec> missing =
+        signature.inputs().stream().filter(input -> !input.optional() && !got.contains(input.name())).toList();
+    int most = signature.inputs().size();
+    int least = signature.requiredInputs();
     return refused(
         request,
         "inputs",
-        "expected %d inputs but got %d inputs for model '%s'. Got input(s) %s, but missing required input(s) %s. Please provide all required input(s)."
+        "%s but got %d inputs for model '%s'. Got input(s) %s, but missing required input(s) %s. Please provide all required input(s)."
             .formatted(
-                signature.inputs().size(),
+                least == most
+                    ? "expected %d inputs".formatted(most)
+                    : "expected number of inputs between %d and %d".formatted(least, most),
                 got.size(),
                 request.getModelName(),
                 quoted(got),
-                quoted(names(signature.inputs()).stream().filter(Predicate.not(got::contains)).toList())));
+                quoted(names(missing))));
   }
 
   private static TensorSpec spec(ModelInferRequest request, int i, Signature signature) throws InferenceFailure {
@@ -114,7 +125,8 @@ final class TensorCodec {
       throws InferenceFailure {
     InferInputTensor input = request.getInputs(i);
     int rank = input.getShapeCount();
-    boolean fits = rank == spec.shape().rank();
+    boolean anyRank = spec.shape().isAnyRank();
+    boolean fits = anyRank || rank == spec.shape().rank();
     for (int d = 0; d < rank; d++) {
       long dim = input.getShape(d);
       if (dim < 0) {
@@ -124,7 +136,7 @@ final class TensorCodec {
             "All input dimensions should be specified for input '%s' for model '%s', got %s; dimension %d is below 0"
                 .formatted(input.getName(), request.getModelName(), dims(input.getShapeList()), dim));
       }
-      fits = fits && (spec.shape().dim(d) < 0 || spec.shape().dim(d) == dim);
+      fits = fits && (anyRank || spec.shape().dim(d) < 0 || spec.shape().dim(d) == dim);
     }
     if (!fits) {
       throw refused(
@@ -182,7 +194,7 @@ final class TensorCodec {
       requireBytes(request, i, expected, size);
       bytes = TypedContents.bytes(input.getContents(), spec.datatype(), size);
     } else if (i < request.getRawInputContentsCount()) {
-      bytes = request.getRawInputContents(i).asReadOnlyByteBuffer().order(ByteOrder.LITTLE_ENDIAN);
+      bytes = request.getRawInputContents(i).asReadOnlyByteBuffer().slice().order(ByteOrder.LITTLE_ENDIAN);
       requireBytes(request, i, expected, bytes.remaining());
     } else {
       throw InferenceFailure.invalid(
@@ -419,8 +431,11 @@ final class TensorCodec {
 
   /// With the request's id in front, where Triton writes it.
   private static InferenceFailure refused(ModelInferRequest request, String field, String text) {
-    return InferenceFailure.invalid(
-        field, "[request id: %s] %s".formatted(request.getId().isEmpty() ? "<id_unknown>" : request.getId(), text));
+    return InferenceFailure.invalid(field, prefix(request) + text);
+  }
+
+  static String prefix(ModelInferRequest request) {
+    return "[request id: " + (request.getId().isEmpty() ? "<id_unknown>" : request.getId()) + "] ";
   }
 
   private static InferenceFailure wrongElements(

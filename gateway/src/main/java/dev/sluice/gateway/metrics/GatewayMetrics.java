@@ -3,6 +3,7 @@ package dev.sluice.gateway.metrics;
 import com.sun.management.OperatingSystemMXBean;
 import dev.sluice.router.assignment.Variant;
 import dev.sluice.router.rollout.RolloutNote;
+import dev.sluice.runtime.model.ModelVersion;
 import io.micrometer.core.instrument.Counter;
 import io.micrometer.core.instrument.FunctionCounter;
 import io.micrometer.core.instrument.Gauge;
@@ -120,6 +121,17 @@ public final class GatewayMetrics implements AutoCloseable {
     Gauge.builder("sluice.model.versions.ready", versionsReady)
         .description("Model versions that are ready")
         .register(registry);
+  }
+
+  /// Shows what these versions do under Triton's names too.
+  ///
+  /// @param ready the versions that are ready now
+  /// @return to be run when versions have come or gone
+  public Runnable showVersions(Supplier<List<ModelVersion>> ready) {
+    TritonMetrics versions = new TritonMetrics(ready);
+    registry.getPrometheusRegistry().register(versions);
+    versions.look();
+    return versions::look;
   }
 
   /// A request that never reached a version.

@@ -9,8 +9,6 @@ import static org.awaitility.Awaitility.await;
 
 import com.google.common.util.concurrent.ListenableFuture;
 import dev.sluice.gateway.config.GatewayConfig;
-import dev.sluice.gateway.config.GrpcOptions;
-import dev.sluice.gateway.config.ModelControl;
 import dev.sluice.gateway.testing.Refusal;
 import dev.sluice.gateway.testing.RunningGateway;
 import dev.sluice.proto.control.v1.ListModelsRequest;
@@ -18,14 +16,11 @@ import dev.sluice.proto.control.v1.ModelVersion;
 import dev.sluice.proto.inference.GRPCInferenceServiceGrpc;
 import dev.sluice.proto.inference.ModelInferRequest;
 import dev.sluice.proto.inference.ModelInferResponse;
-import dev.sluice.runtime.repository.ConfigOptions;
-import dev.sluice.runtime.source.SourceSettings;
 import dev.sluice.runtime.tensor.Shape;
 import dev.sluice.runtime.testing.OnnxModels;
 import io.grpc.Status;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.Duration;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -47,11 +42,7 @@ class CallEndTest {
     OnnxModels.loop().writeTo(models, "loop", 1);
     OnnxModels.linear(2, 0, 2).writeTo(models, "linear", 1);
     gateway =
-        RunningGateway.start(
-            new GatewayConfig(
-                models, folder.resolve("data"), "127.0.0.1", "127.0.0.1", 0, 0, 0, MESSAGE_BYTES_MAX,
-                Duration.ofSeconds(5), ConfigOptions.defaults(), GrpcOptions.defaults(),
-                SourceSettings.defaults(folder.resolve("data/model-cache")), ModelControl.defaults()));
+        RunningGateway.start(GatewayConfig.onFreePorts(models, folder.resolve("data")));
   }
 
   @AfterEach

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.DynamicTest.dynamicTest;
 import dev.sluice.gateway.testing.ExampleModels;
 import dev.sluice.gateway.testing.InferMessages;
 import dev.sluice.gateway.testing.RunningGateway;
+import dev.sluice.gateway.testing.Wire;
 import dev.sluice.proto.control.v1.LoadVersionRequest;
 import dev.sluice.proto.inference.ModelInferRequest;
 import dev.sluice.proto.inference.ModelInferResponse;
@@ -17,6 +18,7 @@ import dev.sluice.runtime.testing.TensorAssertions;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.DynamicTest;
@@ -61,11 +63,32 @@ class ConformanceTest {
       String name = label + " " + set.name();
       DynamicTest raw = dynamicTest(
           name + " raw", () -> check(gateway, version, set, InferMessages.raw(model(version), set.inputs())));
-      return InferMessages.canBeTyped(set.inputs())
+      Stream<DynamicTest> byVersion = InferMessages.canBeTyped(set.inputs())
           ? Stream.of(raw, dynamicTest(
               name + " typed", () -> check(gateway, version, set, InferMessages.typed(model(version), set.inputs()))))
           : Stream.of(raw);
+      return isDefault(version) ? Stream.concat(byVersion, overEveryWire(gateway, version, set, name)) : byVersion;
     });
+  }
+
+  /// Of the version that answers who names none.
+  private static Stream<DynamicTest> overEveryWire(RunningGateway gateway, Path version, TestSet set, String name) {
+    List<String> outputs = set.outputs().stream().map(Tensor::name).toList();
+    return Arrays.stream(Wire.values())
+        .filter(wire -> Stream.concat(set.inputs().stream(), set.outputs().stream())
+            .allMatch(tensor -> wire.carries(tensor.datatype())))
+        .map(wire -> dynamicTest(name + " " + wire, () -> {
+          List<Tensor> answer = wire.infer(gateway, model(version), set.inputs(), outputs);
+          assertThat(answer).hasSameSizeAs(outputs);
+          for (int i = 0; i < outputs.size(); i++) {
+            TensorAssertions.assertClose(answer.get(i), set.outputs().get(i));
+          }
+        }));
+  }
+
+  private static boolean isDefault(Path version) {
+    long number = Long.parseLong(number(version));
+    return !Files.exists(version.resolveSibling(Long.toString(number + 1)));
   }
 
   private static void check(

@@ -5,10 +5,9 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import ai.onnxruntime.OrtException;
 import dev.sluice.gateway.StartFailure;
-import dev.sluice.gateway.testing.InferMessages;
 import dev.sluice.gateway.testing.RunningGateway;
+import dev.sluice.gateway.testing.Wire;
 import dev.sluice.proto.control.v1.ListModelsRequest;
-import dev.sluice.proto.inference.ModelInferRequest;
 import dev.sluice.runtime.tensor.Tensor;
 import dev.sluice.runtime.testing.BareOnnxRuntime;
 import dev.sluice.runtime.testing.OnnxDeclarations;
@@ -21,6 +20,7 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
@@ -33,7 +33,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.api.io.TempDir;
 
-/// ONNX's own conformance cases: whatever ONNX Runtime answers as expected comes through the gateway bit for bit.
+/// ONNX's own conformance cases: whatever ONNX Runtime answers as expected comes through the gateway bit for bit, over
+/// every wire that has a form for it.
 ///
 /// Runs where a copy of `onnx/backend/test/data` is at hand, named by `-Dsluice.onnx.corpus=FOLDER`. (The node cases
 /// are part of ONNX's source tree up to August 2026; later ones make them while they run.)
@@ -127,12 +128,12 @@ class OnnxCorpusTest {
         List<Tensor> expected = read(data, "output_", declared.outputs());
         List<String> names = expected.stream().map(Tensor::name).toList();
         List<Tensor> direct = onnx.run(inputs, names);
-        String difference = difference(direct, expected, false);
+        String difference = difference(direct, expected, false, RELATIVE, ABSOLUTE);
         if (difference != null) {
           outcomes.put(model, new Outcome(Verdict.NOT_PASSED_BY_ONNX_RUNTIME, "differs: " + difference));
           return null;
         }
-        boolean repeatable = difference(onnx.run(inputs, names), direct, true) == null;
+        boolean repeatable = difference(onnx.run(inputs, names), direct, true, 0, 0) == null;
         sets.add(new DataSet(data.getFileName().toString(), inputs, expected, direct, repeatable));
       }
       assertThat(sets).as("data sets of %s", folder).isNotEmpty();
@@ -202,26 +203,41 @@ class OnnxCorpusTest {
     try {
       Verdict verdict = Verdict.PASSED;
       for (DataSet set : one.sets) {
-        String difference = ask(gateway, one, set, true);
-        if (difference != null && !set.repeatable) {
-          verdict = Verdict.PASSED_WITHIN_TOLERANCE;
-          difference = ask(gateway, one, set, false);
-        }
-        if (difference != null) {
-          return new Outcome(Verdict.FAILED, set.name + ": " + difference);
+        for (Wire wire : wires(set)) {
+          String difference = ask(gateway, wire, one, set, true);
+          if (difference != null && !set.repeatable) {
+            verdict = Verdict.PASSED_WITHIN_TOLERANCE;
+            difference = ask(gateway, wire, one, set, false);
+          }
+          if (difference != null) {
+            return new Outcome(Verdict.FAILED, "%s, %s: %s".formatted(set.name, wire, difference));
+          }
         }
       }
       return new Outcome(verdict, "");
     } catch (StatusRuntimeException e) {
       return new Outcome(Verdict.FAILED, e.getStatus().getDescription() + loadFailure(gateway, one.model));
+    } catch (AssertionError e) {
+      return new Outcome(Verdict.FAILED, e.getMessage() + loadFailure(gateway, one.model));
     }
   }
 
-  /// How an answer differs, or null: to raw contents, every output; to typed ones where there are, the outputs by name.
-  private static @Nullable String ask(RunningGateway gateway, Case one, DataSet set, boolean bits) {
+  /// Those with a form for all that is sent and all that is answered; raw contents over gRPC are always among them.
+  private static List<Wire> wires(DataSet set) {
+    return Arrays.stream(Wire.values())
+        .filter(wire -> set.inputs.stream().allMatch(input -> carries(wire, input)))
+        .filter(wire -> set.direct.stream().allMatch(output -> wire.carries(output.datatype())))
+        .toList();
+  }
+
+  private static boolean carries(Wire wire, Tensor tensor) {
+    return wire.carries(tensor.datatype()) && (wire.carriesEveryFloat() || TensorAssertions.isFinite(tensor));
+  }
+
+  /// How an answer over this wire differs, or null: every output as the model has them, then those of the case by name.
+  private static @Nullable String ask(RunningGateway gateway, Wire wire, Case one, DataSet set, boolean bits) {
     List<Tensor> wanted = bits ? set.direct : set.expected;
-    ModelInferRequest raw = InferMessages.raw(one.model, set.inputs).build();
-    List<Tensor> answer = InferMessages.outputs(gateway.inference().modelInfer(raw));
+    List<Tensor> answer = wire.infer(gateway, one.model, set.inputs, List.of());
     long carried = one.declared.outputs().stream().filter(output -> output.datatype() != null).count();
     if (answer.size() != carried) {
       return "%d outputs, of which the protocol carries %d, but %d came".formatted(
@@ -229,14 +245,15 @@ class OnnxCorpusTest {
     }
     // Not every case records every output.
     List<String> names = wanted.stream().map(Tensor::name).toList();
-    String difference = difference(answer.stream().filter(output -> names.contains(output.name())).toList(), wanted, bits);
-    if (difference == null && InferMessages.canBeTyped(set.inputs)) {
-      ModelInferRequest.Builder typed = InferMessages.typed(one.model, set.inputs);
-      names.forEach(name -> typed.addOutputs(InferMessages.output(name)));
-      difference = difference(InferMessages.outputs(gateway.inference().modelInfer(typed.build())), wanted, bits);
-      return difference == null ? null : "typed: " + difference;
-    }
-    return difference;
+    // A number that is none has many forms as bits, and one as text.
+    boolean sameBits = bits && wire.carriesEveryFloat();
+    double relative = bits ? 0 : RELATIVE;
+    double absolute = bits ? 0 : ABSOLUTE;
+    String difference = difference(
+        answer.stream().filter(output -> names.contains(output.name())).toList(), wanted, sameBits, relative, absolute);
+    return difference == null
+        ? difference(wire.infer(gateway, one.model, set.inputs, names), wanted, sameBits, relative, absolute)
+        : difference;
   }
 
   private static String loadFailure(RunningGateway gateway, String model) {
@@ -245,14 +262,15 @@ class OnnxCorpusTest {
         .collect(Collectors.joining());
   }
 
-  private static @Nullable String difference(List<Tensor> actual, List<Tensor> wanted, boolean bits) {
+  private static @Nullable String difference(
+      List<Tensor> actual, List<Tensor> wanted, boolean bits, double relative, double absolute) {
     if (actual.size() != wanted.size()) {
       return "%d outputs expected, got %d".formatted(wanted.size(), actual.size());
     }
     for (int i = 0; i < wanted.size(); i++) {
       String difference = bits
           ? TensorAssertions.bitDifference(actual.get(i), wanted.get(i))
-          : TensorAssertions.difference(actual.get(i), wanted.get(i), RELATIVE, ABSOLUTE);
+          : TensorAssertions.difference(actual.get(i), wanted.get(i), relative, absolute);
       if (difference != null) {
         return difference;
       }
@@ -269,7 +287,7 @@ class OnnxCorpusTest {
     counts(Verdict.NOT_CARRIED).forEach((reason, count) -> line(text, count, "  " + reason));
     line(text, carried, "can");
     line(text, names(Verdict.NOT_PASSED_BY_ONNX_RUNTIME).size(), "  not passed by ONNX Runtime itself");
-    line(text, names(Verdict.PASSED).size(), "  passed through the gateway, bit for bit");
+    line(text, names(Verdict.PASSED).size(), "  passed through the gateway over every wire, bit for bit");
     line(text, names(Verdict.PASSED_WITHIN_TOLERANCE).size(), "  passed within ONNX's tolerance, as ONNX Runtime varies");
     line(text, names(Verdict.FAILED).size(), "  failed");
     names(Verdict.FAILED).forEach(name -> text.append("%s: %s%n".formatted(name, reason(name))));

@@ -14,6 +14,7 @@ import dev.sluice.proto.inference.GRPCInferenceServiceGrpc;
 import dev.sluice.proto.inference.GRPCInferenceServiceGrpc.GRPCInferenceServiceBlockingStub;
 import dev.sluice.proto.inference.ModelInferRequest;
 import dev.sluice.proto.inference.ModelInferResponse;
+import dev.sluice.runtime.repository.ModelRepository;
 import dev.sluice.runtime.tensor.Shape;
 import dev.sluice.runtime.testing.OnnxModels;
 import io.grpc.Metadata;
@@ -70,7 +71,12 @@ class MetricsPageTest {
     Path models = Files.createDirectories(folder.resolve("models"));
     OnnxModels.linear(2, 0, 2).writeTo(models, "m", 1);
     OnnxModels.linear(2, 0, 2).writeTo(models, "m", 2);
-    Files.writeString(models.resolve("m/config.pbtxt"), "version_policy: { specific: { versions: [1] } }\n");
+    Files.writeString(models.resolve("m/config.pbtxt"), """
+        version_policy: { specific: { versions: [1] } }
+        metric_tags: { key: "kind" value: "linear model" }
+        metric_tags: { key: "le" value: "x" }
+        metric_tags: { key: "2" value: "2" }
+        """);
     OnnxModels.gather().writeTo(models, "gather", 1);
     OnnxModels.loop().writeTo(models, "loop", 1);
     gateway = RunningGateway.start(models, folder.resolve("data"));
@@ -106,6 +112,73 @@ class MetricsPageTest {
     assertThat(sum("process_cpu_seconds_total ")).isPositive();
     assertThat(lines())
         .anyMatch(line -> line.startsWith("sluice_request_duration_seconds_bucket{model=\"m\"") && line.contains("le=\"1.0E-4\""));
+  }
+
+  @Test
+  void versionsAreShownUnderTritonsNames() throws Exception {
+    for (int i = 0; i < 3; i++) {
+      infer(Map.of());
+    }
+    assertThat(
+            Refusal.of(
+                    () -> gateway.inference().modelInfer(raw("gather", longs("index", Shape.of(1), 99)).build()))
+                .code())
+        .isEqualTo(Code.INTERNAL);
+
+    String m = "{kind=\"linear model\",model=\"m\",tag_2=\"2\",tag_le=\"x\",version=\"1\"}";
+    await()
+        .untilAsserted(
+            () ->
+                assertThat(lines())
+                    .contains(
+                        "nv_inference_request_success" + m + " 3.0",
+                        "nv_inference_count" + m + " 3.0",
+                        "nv_inference_exec_count" + m + " 3.0",
+                        "nv_inference_pending_request_count" + m + " 0.0",
+                        "nv_inference_request_failure{model=\"gather\",reason=\"BACKEND\",version=\"1\"} 1.0",
+                        "nv_inference_request_failure{model=\"gather\",reason=\"CANCELED\",version=\"1\"} 0.0",
+                        "nv_inference_request_failure{model=\"gather\",reason=\"OTHER\",version=\"1\"} 0.0",
+                        "nv_inference_request_failure{model=\"gather\",reason=\"REJECTED\",version=\"1\"} 0.0",
+                        "nv_inference_request_success{model=\"gather\",version=\"1\"} 0.0",
+                        "nv_inference_request_duration_histogram_us_count" + m + " 3"));
+    for (String part : List.of("request", "compute_infer")) {
+      assertThat(sum("nv_inference_%s_duration_us%s".formatted(part, m))).as(part).isPositive();
+    }
+    for (String part : List.of("request", "queue", "compute_input", "compute_infer", "compute_output")) {
+      String family = "nv_inference_%s_duration".formatted(part);
+      assertThat(sum(family + "_histogram_us_sum" + m)).as(part).isEqualTo(sum(family + "_us" + m));
+      List<Double> buckets =
+          lines().stream()
+              .filter(line -> line.startsWith(family + "_histogram_us_bucket{kind="))
+              .map(line -> Double.valueOf(line.substring(line.lastIndexOf(' ') + 1)))
+              .toList();
+      assertThat(buckets).as(part).hasSize(28).isSorted().last().isEqualTo(3.0);
+    }
+    assertThat(sum("nv_model_load_duration_secs" + m)).isBetween(1e-6, 60.0);
+    assertThat(sum("nv_cpu_memory_used_bytes ")).isPositive().isLessThan(sum("nv_cpu_memory_total_bytes "));
+    await().untilAsserted(() -> assertThat(lines()).anyMatch(line -> line.startsWith("nv_cpu_utilization ")));
+    assertThat(lines()).noneMatch(line -> line.startsWith("nv_") && line.contains("_total{"));
+  }
+
+  @Test
+  void aVersionThatIsLoadedAgainGoesOnCountingAndOneThatIsUnloadedIsNotShown() throws Exception {
+    ModelRepository repository = gateway.gateway().repository();
+    String success = "nv_inference_request_success{kind=\"linear model\",model=\"m\"";
+    infer(Map.of());
+    repository.load("m", 1);
+    infer(Map.of());
+    for (int i = 0; i < 10; i++) {
+      repository.load("m", 1);
+    }
+    infer(Map.of());
+    await().untilAsserted(() -> assertThat(sum(success)).isEqualTo(3));
+
+    repository.unload("m", 1);
+    await().untilAsserted(() -> assertThat(lines()).noneMatch(line -> line.startsWith("nv_") && line.contains("\"m\"")));
+    repository.load("m", 1);
+    assertThat(sum(success)).isEqualTo(3);
+    infer(Map.of());
+    await().untilAsserted(() -> assertThat(sum(success)).isEqualTo(4));
   }
 
   @Test
@@ -161,8 +234,9 @@ class MetricsPageTest {
     assertThat(lines().stream().filter(line -> line.startsWith("sluice_"))).as("seed %d", seed).hasSize((int) before);
   }
 
+  /// Nothing but the style of Triton's names, which are what they are: units in their short form, `_count` of a gauge.
   @Test
-  void promtoolFindsNothingToComplainOf(@TempDir Path folder) throws Exception {
+  void promtoolFindsNothingToComplainOfButTritonsNames(@TempDir Path folder) throws Exception {
     String path = System.getenv().getOrDefault("PATH", "");
     assumeTrue(
         Arrays.stream(path.split(File.pathSeparator)).anyMatch(p -> Files.isExecutable(Path.of(p, "promtool"))),
@@ -179,8 +253,14 @@ class MetricsPageTest {
             .redirectInput(page.toFile()).redirectErrorStream(true).redirectOutput(said.toFile()).start();
 
     assertThat(promtool.waitFor(30, TimeUnit.SECONDS)).isTrue();
-    assertThat(Files.readString(said, UTF_8)).isEmpty();
-    assertThat(promtool.exitValue()).isZero();
+    assertThat(Files.readString(said, UTF_8).lines())
+        .allMatch(
+            remark ->
+                remark.matches(
+                    "nv_\\S+ (metric names should not contain abbreviated units"
+                        + "|metric name should not include type 'histogram'"
+                        + "|non-histogram and non-summary metrics should not have \"_count\" suffix)"));
+    assertThat(promtool.exitValue()).as("3: it was read, and there are remarks").isEqualTo(3);
   }
 
   @Test

@@ -28,11 +28,13 @@ public final class RunningGateway implements AutoCloseable {
   private final Gateway gateway;
   private final ManagedChannel inferenceChannel;
   private final ManagedChannel controlChannel;
+  private final Rest rest;
 
   private RunningGateway(Gateway gateway) {
     this.gateway = gateway;
     this.inferenceChannel = channel(gateway.grpcPort());
     this.controlChannel = channel(gateway.controlPort());
+    this.rest = new Rest(gateway.httpPort());
   }
 
   /// Serves ONNX models; what `data` holds from an earlier gateway is taken up.
@@ -68,6 +70,11 @@ public final class RunningGateway implements AutoCloseable {
     return controlChannel;
   }
 
+  /// The HTTP face.
+  public Rest rest() {
+    return rest;
+  }
+
   public GRPCInferenceServiceBlockingStub inference() {
     return GRPCInferenceServiceGrpc.newBlockingStub(inferenceChannel);
   }
@@ -92,6 +99,7 @@ public final class RunningGateway implements AutoCloseable {
   public void close() {
     inferenceChannel.shutdownNow();
     controlChannel.shutdownNow();
+    rest.close();
     gateway.close();
   }
 }

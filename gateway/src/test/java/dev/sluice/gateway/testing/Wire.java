@@ -24,6 +24,30 @@ public enum Wire {
     public List<Tensor> infer(RunningGateway gateway, String model, List<Tensor> inputs, List<String> outputs) {
       return overGrpc(gateway, InferMessages.typed(model, inputs), outputs);
     }
+  },
+
+  HTTP_BINARY {
+    @Override
+    public List<Tensor> infer(RunningGateway gateway, String model, List<Tensor> inputs, List<String> outputs) {
+      return RestTensors.outputs(RestTensors.inferBinary(gateway.rest(), model, inputs, outputs));
+    }
+  },
+
+  HTTP_JSON {
+    @Override
+    public boolean carries(Datatype datatype) {
+      return datatype != Datatype.FP16 && datatype != Datatype.BF16;
+    }
+
+    @Override
+    public boolean carriesEveryFloat() {
+      return false;
+    }
+
+    @Override
+    public List<Tensor> infer(RunningGateway gateway, String model, List<Tensor> inputs, List<String> outputs) {
+      return RestTensors.outputs(RestTensors.inferJson(gateway.rest(), model, inputs, outputs));
+    }
   };
 
   /// Whether there is a form for elements of this type.

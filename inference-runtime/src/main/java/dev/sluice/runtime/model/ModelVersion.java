@@ -19,6 +19,7 @@ public final class ModelVersion {
   private final long version;
   private final Session session;
   private final ModelProfile profile;
+  private final long loadNanos;
   private final VersionStatistics statistics = new VersionStatistics();
   private final AtomicLong leases = new AtomicLong();
   private final AtomicLong typicalRunNanos = new AtomicLong();
@@ -26,15 +27,22 @@ public final class ModelVersion {
 
   /// Takes over the session: it is closed when the version is retired and the last lease is back.
   public ModelVersion(String model, long version, Session session) {
-    this(model, version, session, ModelProfile.defaults(), 0);
+    this(model, version, session, ModelProfile.defaults(), 0, 0);
   }
 
   /// As above, for a session that was configured and warmed, and whose runs took this long in the end.
   public ModelVersion(String model, long version, Session session, ModelProfile profile, long typicalRunNanos) {
+    this(model, version, session, profile, typicalRunNanos, 0);
+  }
+
+  /// As above, after a load that took this long, the warm-up included.
+  public ModelVersion(
+      String model, long version, Session session, ModelProfile profile, long typicalRunNanos, long loadNanos) {
     this.model = model;
     this.version = version;
     this.session = session;
     this.profile = profile;
+    this.loadNanos = loadNanos;
     this.typicalRunNanos.setOpaque(typicalRunNanos);
   }
 
@@ -65,7 +73,8 @@ public final class ModelVersion {
 
   /// The rows of a request, at least 1: what its inputs have in dimension 0, or 1 when the model has no batch.
   public long rows(List<Tensor> inputs) {
-    return signature().maxBatchSize() == 0 || inputs.isEmpty() ? 1 : Math.max(1, inputs.getFirst().shape().dim(0));
+    boolean batches = signature().maxBatchSize() > 0 || profile.config().getMaxBatchSize() > 0;
+    return !batches || inputs.isEmpty() ? 1 : Math.max(1, inputs.getFirst().shape().dim(0));
   }
 
   /// Takes a lease; false when the version is retired. Every `true` is followed by one [#release].
@@ -121,6 +130,11 @@ public final class ModelVersion {
       }
       throw e;
     }
+  }
+
+  /// How long loading took, the warm-up included; 0 when it was not measured.
+  public long loadNanos() {
+    return loadNanos;
   }
 
   /// The leases given out and not yet returned.

@@ -19,6 +19,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Set;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /// A look into an ONNX file before native code may parse it: is it whole, and does it stay inside its folder?
@@ -37,12 +38,23 @@ final class OnnxFile {
   private static final int TENSOR_EXTERNAL_DATA = 13 << 3 | WireFormat.WIRETYPE_LENGTH_DELIMITED;
   private static final int TENSOR_DATA_LOCATION = 14 << 3 | WireFormat.WIRETYPE_VARINT;
   private static final long EXTERNAL = 1;
+  private static final int MODEL_IR_VERSION = 1 << 3 | WireFormat.WIRETYPE_VARINT;
+  private static final int REPLACEABLE_SINCE_IR_VERSION = 4;
 
   /// An input or output as the file declares it; `elementType` is 0 when it is no tensor.
   record Value(String name, int elementType, Shape shape) {}
 
-  /// What the file declares, in its order; inputs that have a default in the file are left out.
-  record Declared(List<Value> inputs, List<Value> outputs) {}
+  /// What the file declares, in its order.
+  ///
+  /// @param inputs without those that have a default in the file
+  /// @param defaulted inputs that have one which a run may replace
+  record Declared(List<Value> inputs, List<Value> defaulted, List<Value> outputs) {
+    /// Whether the file leaves open how many dimensions the tensor has.
+    boolean isOfAnyRank(String name) {
+      return Stream.concat(inputs.stream(), outputs.stream())
+          .anyMatch(value -> value.name().equals(name) && value.shape().isAnyRank());
+    }
+  }
 
   /// The messages on the way to a tensor, and which of their fields lead on.
   private enum Message {
@@ -99,6 +111,7 @@ final class OnnxFile {
   private final List<Value> outputs = new ArrayList<>();
   private final Set<String> defaults = new HashSet<>();
   private boolean graphSeen;
+  private long irVersion;
 
   private OnnxFile(Path folder, String label, CodedInputStream in) {
     this.folder = folder;
@@ -123,13 +136,21 @@ final class OnnxFile {
       if (!scan.graphSeen) {
         throw new ModelLoadException("%s is not an ONNX model: it holds no graph".formatted(label));
       }
-      scan.inputs.removeIf(input -> scan.defaults.contains(input.name()));
-      return new Declared(scan.inputs, scan.outputs);
+      return scan.declared();
     } catch (InvalidProtocolBufferException e) {
       throw new ModelLoadException("%s is corrupt or not an ONNX model: %s".formatted(label, firstLine(e)), e);
     } catch (IOException e) {
       throw new ModelLoadException("%s cannot be read: %s".formatted(label, e.getClass().getSimpleName()), e);
     }
+  }
+
+  private Declared declared() {
+    // Before that version every initialiser was listed among the inputs, and none could be replaced.
+    boolean replaceable = irVersion >= REPLACEABLE_SINCE_IR_VERSION;
+    return new Declared(
+        inputs.stream().filter(input -> !defaults.contains(input.name())).toList(),
+        inputs.stream().filter(input -> replaceable && defaults.contains(input.name())).toList(),
+        outputs);
   }
 
   private static Path folderOf(Path file) throws IOException {
@@ -164,6 +185,8 @@ final class OnnxFile {
         outputs.add(value(readBytes(VALUE_BYTES_MAX)));
       } else if (nested && message == Message.GRAPH && depth == 1 && field == 11) {
         inputs.add(value(readBytes(VALUE_BYTES_MAX)));
+      } else if (message == Message.MODEL && tag == MODEL_IR_VERSION) {
+        irVersion = in.readInt64();
       } else {
         skip(tag);
       }
@@ -263,7 +286,10 @@ final class OnnxFile {
       shape[i] = dim.isEmpty() ? -1 : Math.max(-1, dim.getLast());
     }
     List<Long> elementType = tensor.getField(1).getVarintList();
-    return new Value(text(value, 1), elementType.isEmpty() ? 0 : elementType.getLast().intValue(), Shape.of(shape));
+    return new Value(
+        text(value, 1),
+        elementType.isEmpty() ? 0 : elementType.getLast().intValue(),
+        tensor.hasField(2) ? Shape.of(shape) : Shape.ofAnyRank());
   }
 
   private static UnknownFieldSet message(UnknownFieldSet outer, int field) throws InvalidProtocolBufferException {

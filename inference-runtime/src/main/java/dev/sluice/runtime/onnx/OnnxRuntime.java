@@ -75,8 +75,12 @@ public final class OnnxRuntime implements ModelRuntime {
     List<NativeEngine> engines = open(file, label, settings.execution());
     try {
       OrtSession first = engines.getFirst().session();
-      Signature signature = signature(first, declared.outputs(), label);
-      return OnnxSession.create(environment, engines(engines, file, label, settings), signature, buffers);
+      List<OnnxFile.Value> optional = first.getNumInputs() == 0 ? List.of() : declared.defaulted();
+      Signature signature = signature(first, declared, optional, label);
+      for (NativeEngine engine : engines) {
+        OptionalInputs.allow(engine.session(), optional);
+      }
+      return OnnxSession.create(environment, engines(engines, file, optional, label, settings), signature, buffers);
     } catch (OrtException e) {
       close(engines, e);
       throw failure(e, file, label);
@@ -159,7 +163,12 @@ public final class OnnxRuntime implements ModelRuntime {
     return engines;
   }
 
-  private Engines engines(List<NativeEngine> engines, Path file, String label, ModelSettings settings)
+  private Engines engines(
+      List<NativeEngine> engines,
+      Path file,
+      List<OnnxFile.Value> optional,
+      String label,
+      ModelSettings settings)
       throws ModelLoadException {
     Device asked = asked(settings.execution());
     boolean mayMove = asked == Device.AUTO && engines.getFirst().gpu() != Engine.ON_CPU;
@@ -171,7 +180,9 @@ public final class OnnxRuntime implements ModelRuntime {
                 ModelExecutionException.Kind.DEVICE_LOST,
                 "the GPUs cannot be used any more, and %s has changed since it was loaded".formatted(label));
           }
-          return NativeEngine.open(environment, file, settings.execution(), options, Engine.ON_CPU);
+          NativeEngine cpu = NativeEngine.open(environment, file, settings.execution(), options, Engine.ON_CPU);
+          OptionalInputs.allow(cpu.session(), optional);
+          return cpu;
         };
     return new Engines(label, asked, List.copyOf(engines), gpus, mayMove ? opener : null);
   }
@@ -213,22 +224,28 @@ public final class OnnxRuntime implements ModelRuntime {
     }
   }
 
-  // Inputs that an old model also lists as initialisers are defaults; ONNX Runtime leaves them out of its inputs.
+  // Inputs that have a default in the file are left out of ONNX Runtime's own list.
   private static Signature signature(
-      OrtSession session, List<OnnxFile.Value> declaredOutputs, String label)
+      OrtSession session, OnnxFile.Declared declared, List<OnnxFile.Value> optional, String label)
       throws ModelLoadException, OrtException {
     List<TensorSpec> inputs = new ArrayList<>();
     for (NodeInfo input : session.getInputInfo().values()) {
-      TensorSpec spec = spec(input);
+      TensorSpec spec = spec(input, declared);
       if (spec == null) {
         throw new ModelLoadException(
             "%s: input '%s' is %s, which the protocol cannot carry".formatted(label, input.getName(), input.getInfo()));
       }
       inputs.add(spec);
     }
+    for (OnnxFile.Value input : optional) {
+      TensorSpec spec = spec(input);
+      if (spec != null) {
+        inputs.add(new TensorSpec(spec.name(), spec.datatype(), spec.shape(), true));
+      }
+    }
     List<TensorSpec> outputs = new ArrayList<>();
     List<String> unsupportedOutputs = new ArrayList<>();
-    outputs(session, declaredOutputs)
+    outputs(session, declared)
         .forEach(
             (name, spec) -> {
               if (spec.isPresent()) {
@@ -246,27 +263,30 @@ public final class OnnxRuntime implements ModelRuntime {
     return new Signature(inputs, outputs, unsupportedOutputs, 0);
   }
 
-  private static Map<String, Optional<TensorSpec>> outputs(OrtSession session, List<OnnxFile.Value> declared)
+  private static Map<String, Optional<TensorSpec>> outputs(OrtSession session, OnnxFile.Declared declared)
       throws OrtException {
     Map<String, Optional<TensorSpec>> outputs = new LinkedHashMap<>();
     try {
-      session.getOutputInfo().forEach((name, info) -> outputs.put(name, Optional.ofNullable(spec(info))));
+      session.getOutputInfo().forEach((name, info) -> outputs.put(name, Optional.ofNullable(spec(info, declared))));
     } catch (OrtException e) {
       // One optional output and the binding describes none of them; the file itself still does.
       if (e.getCode() != OrtErrorCode.ORT_NOT_IMPLEMENTED) {
         throw e;
       }
-      declared.forEach(output -> outputs.put(output.name(), Optional.ofNullable(spec(output))));
+      declared.outputs().forEach(output -> outputs.put(output.name(), Optional.ofNullable(spec(output))));
     }
     return outputs;
   }
 
-  private static @Nullable TensorSpec spec(NodeInfo node) {
+  private static @Nullable TensorSpec spec(NodeInfo node, OnnxFile.Declared declared) {
     if (!(node.getInfo() instanceof TensorInfo tensor)) {
       return null;
     }
     Datatype datatype = ElementTypes.of(tensor.onnxType);
-    return datatype == null ? null : new TensorSpec(node.getName(), datatype, Shape.of(tensor.getShape()));
+    Shape shape = Shape.of(tensor.getShape());
+    // The binding tells a tensor of any rank as a scalar.
+    boolean anyRank = shape.rank() == 0 && declared.isOfAnyRank(node.getName());
+    return datatype == null ? null : new TensorSpec(node.getName(), datatype, anyRank ? Shape.ofAnyRank() : shape);
   }
 
   private static @Nullable TensorSpec spec(OnnxFile.Value output) {

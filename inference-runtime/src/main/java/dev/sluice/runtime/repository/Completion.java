@@ -131,7 +131,7 @@ final class Completion {
     Set<String> names = new HashSet<>();
     declared.forEach(input -> names.add(input.name()));
     for (TensorSpec input : model.inputs()) {
-      if (!names.contains(input.name())) {
+      if (!input.optional() && !names.contains(input.name())) {
         throw fault("input '%s' of the model is not declared".formatted(input.name()));
       }
     }
@@ -142,20 +142,26 @@ final class Completion {
       throws ModelLoadException {
     List<TensorSpec> seen = new ArrayList<>();
     if (declared.isEmpty()) {
-      seen.addAll(specs);
+      // What has a default is left to it, unless the configuration says otherwise; Triton knows nothing of it at all.
+      specs.stream().filter(spec -> !spec.optional()).forEach(seen::add);
     }
     for (Declaration tensor : declared) {
       TensorSpec spec = kind.equals("input") ? model.input(tensor.name()) : model.output(tensor.name());
       if (spec == null) {
         throw fault("%s '%s' is not a tensor of the model".formatted(kind, tensor.name()));
       }
-      if (batches) {
+      if (tensor.optional() && !spec.optional()) {
+        throw fault(
+            "%s '%s' is optional, but the model has no default for it, which is an initialiser of that name"
+                .formatted(kind, tensor.name()));
+      }
+      if (batches && !spec.shape().isAnyRank()) {
         requireBatch(kind, spec);
       }
       seen.add(seen(tensor, spec, batches));
     }
     if (declared.isEmpty() && batches) {
-      for (TensorSpec spec : specs) {
+      for (TensorSpec spec : seen) {
         requireBatch(kind, spec);
       }
     }
@@ -188,7 +194,7 @@ final class Completion {
         outputReshapes.put(declared.name(), new Reshape(models, callers));
       }
     }
-    return new TensorSpec(spec.name(), spec.datatype(), callers);
+    return new TensorSpec(spec.name(), spec.datatype(), callers, declared.optional());
   }
 
   private void requireBatch(String kind, TensorSpec spec) throws ModelLoadException {

@@ -71,7 +71,7 @@ final class RowIndependence {
     if (required(session).isEmpty()) {
       return "it has no inputs";
     }
-    List<TensorSpec> tensors = new ArrayList<>(session.signature().inputs());
+    List<TensorSpec> tensors = new ArrayList<>(required(session));
     tensors.addAll(session.signature().outputs());
     for (TensorSpec tensor : tensors) {
       if (!batches(tensor)) {

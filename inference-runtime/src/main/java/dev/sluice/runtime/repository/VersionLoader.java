@@ -52,13 +52,14 @@ final class VersionLoader {
                 resolved.config().getMetricTagsMap());
         List<WarmUpSample> samples = WarmUpSample.of(configuration, resolved);
         long runNanos = WarmUp.run(session, resolved, samples, "model '%s' version %d".formatted(model, version));
+        long loadNanos = System.nanoTime() - start;
         log.info(
             "model '{}' version {} is ready after {} ms; a run takes {} us",
             model,
             version,
-            (System.nanoTime() - start) / 1_000_000,
+            loadNanos / 1_000_000,
             runNanos / 1_000);
-        return new ModelVersion(model, version, session, profile, runNanos);
+        return new ModelVersion(model, version, session, profile, runNanos, loadNanos);
       } catch (ModelLoadException | RuntimeException e) {
         session.close();
         throw e;

@@ -3,14 +3,19 @@ package dev.sluice.runtime.tensor;
 import java.util.Arrays;
 
 /// The dimensions of a tensor, outermost first; -1 stands for a dimension that each request chooses.
+///
+/// A model may leave even the number of dimensions open. Such a shape has none itself and accepts every other one.
 public final class Shape {
   private static final long FREE = -1;
-  private static final Shape SCALAR = new Shape(new long[0]);
+  private static final Shape SCALAR = new Shape(new long[0], false);
+  private static final Shape ANY_RANK = new Shape(new long[0], true);
 
   private final long[] dims;
+  private final boolean anyRank;
 
-  private Shape(long[] dims) {
+  private Shape(long[] dims, boolean anyRank) {
     this.dims = dims;
+    this.anyRank = anyRank;
   }
 
   /// A shape of these dimensions; none at all makes a scalar.
@@ -21,9 +26,19 @@ public final class Shape {
             "shape " + Arrays.toString(dims) + ": dimension " + dim + " is neither -1 (free) nor at least 0");
       }
     }
-    return dims.length == 0 ? SCALAR : new Shape(dims.clone());
+    return dims.length == 0 ? SCALAR : new Shape(dims.clone(), false);
   }
 
+  /// The shape of a tensor about which nothing is known.
+  public static Shape ofAnyRank() {
+    return ANY_RANK;
+  }
+
+  public boolean isAnyRank() {
+    return anyRank;
+  }
+
+  /// The number of dimensions; 0 too when it is open.
   public int rank() {
     return dims.length;
   }
@@ -34,6 +49,9 @@ public final class Shape {
 
   /// The number of elements of a static shape; throws [ArithmeticException] when it does not fit a long.
   public long elements() {
+    if (anyRank) {
+      throw new IllegalStateException("a shape of any rank has no number of elements");
+    }
     long elements = 1;
     boolean empty = false;
     for (long dim : dims) {
@@ -54,7 +72,7 @@ public final class Shape {
         return false;
       }
     }
-    return true;
+    return !anyRank;
   }
 
   public long[] toArray() {
@@ -63,7 +81,10 @@ public final class Shape {
 
   /// Whether a tensor of the given shape fits: the same rank, and equal wherever this shape is not free.
   public boolean accepts(Shape concrete) {
-    if (concrete.dims.length != dims.length) {
+    if (anyRank) {
+      return true;
+    }
+    if (concrete.dims.length != dims.length || concrete.anyRank) {
       return false;
     }
     for (int i = 0; i < dims.length; i++) {
@@ -76,7 +97,7 @@ public final class Shape {
 
   @Override
   public boolean equals(Object other) {
-    return other instanceof Shape shape && Arrays.equals(dims, shape.dims);
+    return other instanceof Shape shape && anyRank == shape.anyRank && Arrays.equals(dims, shape.dims);
   }
 
   @Override
@@ -86,6 +107,6 @@ public final class Shape {
 
   @Override
   public String toString() {
-    return Arrays.toString(dims);
+    return anyRank ? "of any rank" : Arrays.toString(dims);
   }
 }

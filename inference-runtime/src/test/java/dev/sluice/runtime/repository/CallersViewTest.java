@@ -149,6 +149,116 @@ class CallersViewTest {
         "m/config.pbtxt: input 'x' has reshape [3, 2] after the batch dimension; the model has [-1, 2, 3]");
   }
 
+  // --- what a model leaves open --------------------------------------------------------------------------------------
+
+  @Test
+  void aTensorOfAnyRankTakesEveryShape() throws Exception {
+    anyRank().writeTo(root, "m", 1);
+    ModelVersion version = load("");
+    assertThat(version.signature().inputs()).containsExactly(new TensorSpec("x", Datatype.FP32, Shape.ofAnyRank()));
+    assertThat(version.signature().outputs()).containsExactly(new TensorSpec("y", Datatype.FP32, Shape.ofAnyRank()));
+    assertThat(run(version, floats("x", Shape.of(2, 1), 1, 2)).shape()).isEqualTo(Shape.of(2, 1));
+    assertThat(run(version, floats("x", Shape.of(), 1)).shape()).isEqualTo(Shape.of());
+  }
+
+  @Test
+  void aTensorOfAnyRankTakesTheConfigurationsDims() throws Exception {
+    anyRank().writeTo(root, "m", 1);
+    ModelVersion version =
+        load("""
+            max_batch_size: 8
+            input { name: "x" data_type: TYPE_FP32 dims: 3 }
+            output { name: "y" data_type: TYPE_FP32 dims: 3 }
+            dynamic_batching { }
+            """);
+    assertThat(version.signature().inputs()).containsExactly(new TensorSpec("x", Datatype.FP32, Shape.of(-1, 3)));
+    assertThat(version.signature().outputs()).containsExactly(new TensorSpec("y", Datatype.FP32, Shape.of(-1, 3)));
+    assertRefused(
+        "max_batch_size: 8",
+        "m/config.pbtxt: autofill failed for model 'm': model does not support batching while non-zero max_batch_size"
+            + " is specified: max_batch_size is 8; input 'x' has shape of any rank, which does not begin with a free"
+            + " batch dimension");
+  }
+
+  private static OnnxGraph anyRank() {
+    return new OnnxGraph()
+        .inputOfAnyShape("x", Datatype.FP32)
+        .node("Identity", List.of("x"), List.of("y"))
+        .outputOfAnyShape("y", Datatype.FP32);
+  }
+
+  // --- inputs that may be left out -----------------------------------------------------------------------------------
+
+  @Test
+  void anInputWithADefaultMayBeLeftOutWhenTheConfigurationSaysSo() throws Exception {
+    withDefault().writeTo(root, "m", 1);
+    ModelVersion version =
+        load("""
+            input { name: "x" data_type: TYPE_FP32 dims: [ -1, 2 ] }
+            input { name: "b" data_type: TYPE_FP32 dims: 2 optional: true }
+            """);
+    assertThat(version.signature().requiredInputs()).isEqualTo(1);
+    assertThat(version.signature().input("b")).isEqualTo(new TensorSpec("b", Datatype.FP32, Shape.of(2), true));
+    Tensor x = floats("x", Shape.of(1, 2), 1, 2);
+    assertThat(Tensors.floats(run(version, x))).containsExactly(101, 202);
+    assertThat(Tensors.floats(run(version, x, floats("b", Shape.of(2), 5, 6)))).containsExactly(6, 8);
+    assertThat(Tensors.floats(run(version, floats("b", Shape.of(2), 5, 6), x))).containsExactly(6, 8);
+    assertThat(Tensors.floats(run(version, x))).containsExactly(101, 202);
+  }
+
+  @Test
+  void aDefaultIsNoInputUnlessTheConfigurationNamesIt() throws Exception {
+    withDefault().writeTo(root, "m", 1);
+    ModelVersion version = load("");
+    assertThat(version.signature().inputs()).containsExactly(new TensorSpec("x", Datatype.FP32, Shape.of(-1, 2)));
+    assertThat(version.profile().config().getInputCount()).isEqualTo(1);
+    assertThat(version.profile().config().getMaxBatchSize()).isEqualTo(4);
+  }
+
+  @Test
+  void anInputWithADefaultCanBeDemanded() throws Exception {
+    withDefault().writeTo(root, "m", 1);
+    ModelVersion version =
+        load("""
+            input { name: "x" data_type: TYPE_FP32 dims: [ -1, 2 ] }
+            input { name: "b" data_type: TYPE_FP32 dims: 2 }
+            """);
+    assertThat(version.signature().requiredInputs()).isEqualTo(2);
+  }
+
+  @Test
+  void anInputWithoutADefaultCannotBeOptional() throws Exception {
+    withDefault().writeTo(root, "m", 1);
+    assertRefused(
+        "input { name: 'x' data_type: TYPE_FP32 dims: [ -1, 2 ] optional: true }",
+        "m/config.pbtxt: input 'x' is optional, but the model has no default for it, which is an initialiser of that"
+            + " name");
+  }
+
+  /// A model of nothing but defaults has no inputs, as ever.
+  @Test
+  void aModelOfDefaultsAloneIsServed() throws Exception {
+    new OnnxGraph()
+        .input("b", Datatype.FP32, 2)
+        .constant(floats("b", Shape.of(2), 100, 200))
+        .node("Identity", List.of("b"), List.of("y"))
+        .output("y", Datatype.FP32, 2)
+        .writeTo(root, "m", 1);
+    ModelVersion version = load("");
+    assertThat(version.signature().inputs()).isEmpty();
+    assertThat(Tensors.floats(run(version))).containsExactly(100, 200);
+  }
+
+  /// `y = x + b`, where `b` is [100, 200] unless a run says otherwise.
+  private static OnnxGraph withDefault() {
+    return new OnnxGraph()
+        .input("x", Datatype.FP32, -1, 2)
+        .input("b", Datatype.FP32, 2)
+        .constant(floats("b", Shape.of(2), 100, 200))
+        .node("Add", List.of("x", "b"), List.of("y"))
+        .output("y", Datatype.FP32, -1, 2);
+  }
+
   // --- labels -------------------------------------------------------------------------------------------------------
 
   @Test
@@ -206,10 +316,10 @@ class CallersViewTest {
     assertThatExceptionOfType(ModelLoadException.class).isThrownBy(() -> load(config)).withMessage(message);
   }
 
-  private static Tensor run(ModelVersion version, Tensor x) throws ModelExecutionException {
+  private static Tensor run(ModelVersion version, Tensor... inputs) throws ModelExecutionException {
     assertThat(version.tryAcquire()).isTrue();
     try {
-      return version.run(List.of(x), Y, RunControl.none()).getFirst();
+      return version.run(List.of(inputs), Y, RunControl.none()).getFirst();
     } finally {
       version.release();
     }

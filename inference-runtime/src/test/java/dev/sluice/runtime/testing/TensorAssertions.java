@@ -49,6 +49,21 @@ public final class TensorAssertions {
             name, expected.bytes().limit(), actual.bytes().limit(), at / size, hex(expected, at / size), hex(actual, at / size));
   }
 
+  /// Whether every element is a number that is not infinite; true for all that holds no floats.
+  public static boolean isFinite(Tensor tensor) {
+    return switch (tensor.datatype()) {
+      case FP16, BF16, FP32, FP64 -> {
+        for (int i = 0; i < tensor.shape().elements(); i++) {
+          if (!Double.isFinite(value(tensor, i))) {
+            yield false;
+          }
+        }
+        yield true;
+      }
+      default -> true;
+    };
+  }
+
   private static @Nullable String headerDifference(Tensor actual, Tensor expected) {
     if (actual.name().equals(expected.name())
         && actual.datatype() == expected.datatype()
