@@ -21,6 +21,7 @@ import dev.sluice.gateway.inference.ServerState;
 import dev.sluice.gateway.metrics.GatewayMetrics;
 import dev.sluice.gateway.metrics.GpuMeters;
 import dev.sluice.gateway.metrics.MetricsServer;
+import dev.sluice.gateway.rpc.Deflate;
 import dev.sluice.gateway.rpc.ResponseCompression;
 import dev.sluice.gateway.routing.InferenceRouter;
 import dev.sluice.gateway.routing.Lanes;
@@ -47,6 +48,7 @@ import dev.sluice.runtime.repository.RepositoryOptions;
 import dev.sluice.runtime.repository.RepositoryPoll;
 import dev.sluice.runtime.repository.VersionStatus;
 import dev.sluice.runtime.source.ModelSources;
+import io.grpc.DecompressorRegistry;
 import io.grpc.Server;
 import io.grpc.ServerInterceptors;
 import io.grpc.ServerServiceDefinition;
@@ -131,9 +133,9 @@ public final class Gateway implements AutoCloseable {
       Lanes lanes = opened(new Lanes());
       this.routes = new Routes(repository, metrics);
       metrics.bind(lanes::waiting, () -> versionsReady(repository));
-      this.readiness = new Readiness(repository, routes, config.modelControl().strictReadiness());
       repository.onChange(
           metrics.showVersions(() -> repository.models().stream().flatMap(model -> model.versions().stream()).toList()));
+      this.readiness = new Readiness(repository, routes, config.modelControl().strictReadiness());
       showDevices();
       loadAtStart();
 
@@ -175,7 +177,8 @@ public final class Gateway implements AutoCloseable {
 
       Inference inference =
           new Inference(routes, new InferenceRouter(routes, lanes), metrics, this::state, config.grpc().mirrorsTyped());
-      ModelQueries queries = new ModelQueries(routes, repository, version(), this::state, readiness::modelsReady);
+      ModelQueries queries = new ModelQueries(
+              routes, repository, config.serverName(), version(), this::state, readiness::modelsReady);
       RepositoryRequests requests = new RepositoryRequests(repository, this::state);
       ServerSettings settings = new ServerSettings(routes);
       ThreadPoolExecutor slow = opened(repositoryThreads());
@@ -283,6 +286,7 @@ public final class Gateway implements AutoCloseable {
         NettyServerBuilder.forAddress(address(config.listeners().host(), config.listeners().grpcPort()))
             .directExecutor()
             .maxInboundMessageSize(config.listeners().messageBytesMax())
+            .decompressorRegistry(Deflate.beside(DecompressorRegistry.getDefaultInstance()))
             .maxInboundMetadataSize(METADATA_BYTES_MAX)
             .maxRstFramesPerWindow(RESETS_MAX, RESETS_WINDOW_SECONDS)
             .keepAliveTime(options.keepAliveTime().toMillis(), TimeUnit.MILLISECONDS)

@@ -97,6 +97,13 @@ public final class ServeCommand implements Callable<Integer> {
   private Path dataDirectory = Path.of("sluice-data");
 
   @Option(
+      names = "--id",
+      defaultValue = GatewayConfig.SERVER_NAME,
+      paramLabel = "NAME",
+      description = "What clients are told the server is called (default: ${DEFAULT-VALUE}).")
+  private String serverName = GatewayConfig.SERVER_NAME;
+
+  @Option(
       names = "--host",
       defaultValue = "0.0.0.0",
       description = "Where inference and metrics listen (default: ${DEFAULT-VALUE}).")
@@ -162,6 +169,7 @@ public final class ServeCommand implements Callable<Integer> {
           new GatewayConfig(
               modelRepository,
               dataDirectory,
+              serverName,
               new Listeners(
                   host, "127.0.0.1", httpPort, grpcPort, metricsPort, controlPort, messageBytesMax,
                   Duration.ofSeconds(exitTimeoutSeconds)),

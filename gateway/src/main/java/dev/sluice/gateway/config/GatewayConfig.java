@@ -8,6 +8,7 @@ import java.nio.file.Path;
 ///
 /// @param modelRepository laid out as Triton's
 /// @param dataDirectory control state: the store and the ledgers
+/// @param serverName what clients are told the server is called
 /// @param configOptions how the models' configurations are read
 /// @param grpc how the inference port speaks gRPC
 /// @param sources how models are fetched that are elsewhere
@@ -15,17 +16,21 @@ import java.nio.file.Path;
 public record GatewayConfig(
     Path modelRepository,
     Path dataDirectory,
+    String serverName,
     Listeners listeners,
     ConfigOptions configOptions,
     GrpcOptions grpc,
     SourceSettings sources,
     ModelControl modelControl) {
 
+  public static final String SERVER_NAME = "sluice";
+
   /// The defaults of everything, on free ports of loopback.
   public static GatewayConfig onFreePorts(Path modelRepository, Path dataDirectory) {
     return new GatewayConfig(
         modelRepository,
         dataDirectory,
+        SERVER_NAME,
         Listeners.onFreePorts(),
         ConfigOptions.defaults(),
         GrpcOptions.defaults(),
@@ -34,22 +39,27 @@ public record GatewayConfig(
   }
 
   public GatewayConfig with(Listeners other) {
-    return new GatewayConfig(modelRepository, dataDirectory, other, configOptions, grpc, sources, modelControl);
+    return new GatewayConfig(
+        modelRepository, dataDirectory, serverName, other, configOptions, grpc, sources, modelControl);
   }
 
   public GatewayConfig with(ConfigOptions other) {
-    return new GatewayConfig(modelRepository, dataDirectory, listeners, other, grpc, sources, modelControl);
+    return new GatewayConfig(
+        modelRepository, dataDirectory, serverName, listeners, other, grpc, sources, modelControl);
   }
 
   public GatewayConfig with(GrpcOptions other) {
-    return new GatewayConfig(modelRepository, dataDirectory, listeners, configOptions, other, sources, modelControl);
+    return new GatewayConfig(
+        modelRepository, dataDirectory, serverName, listeners, configOptions, other, sources, modelControl);
   }
 
   public GatewayConfig with(SourceSettings other) {
-    return new GatewayConfig(modelRepository, dataDirectory, listeners, configOptions, grpc, other, modelControl);
+    return new GatewayConfig(
+        modelRepository, dataDirectory, serverName, listeners, configOptions, grpc, other, modelControl);
   }
 
   public GatewayConfig with(ModelControl other) {
-    return new GatewayConfig(modelRepository, dataDirectory, listeners, configOptions, grpc, sources, other);
+    return new GatewayConfig(
+        modelRepository, dataDirectory, serverName, listeners, configOptions, grpc, sources, other);
   }
 }

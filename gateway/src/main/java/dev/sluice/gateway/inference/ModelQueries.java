@@ -47,6 +47,7 @@ public final class ModelQueries {
 
   private final Routes routes;
   private final ModelRepository repository;
+  private final String serverName;
   private final String serverVersion;
   private final Supplier<ServerState> state;
   private final BooleanSupplier modelsReady;
@@ -54,11 +55,13 @@ public final class ModelQueries {
   public ModelQueries(
       Routes routes,
       ModelRepository repository,
+      String serverName,
       String serverVersion,
       Supplier<ServerState> state,
       BooleanSupplier modelsReady) {
     this.routes = routes;
     this.repository = repository;
+    this.serverName = serverName;
     this.serverVersion = serverVersion;
     this.state = state;
     this.modelsReady = modelsReady;
@@ -85,7 +88,7 @@ public final class ModelQueries {
 
   public ServerMetadataResponse server() {
     return ServerMetadataResponse.newBuilder()
-        .setName("sluice")
+        .setName(serverName)
         .setVersion(serverVersion)
         .addAllExtensions(EXTENSIONS)
         .build();

@@ -57,6 +57,8 @@ class BadBodyTest {
     for (Datatype datatype : Datatype.values()) {
       OnnxModels.identity(datatype, -1).writeTo(models, datatype.name(), 1);
     }
+    OnnxModels.identity(Datatype.BYTES, -1, -1).writeTo(models, "words", 1);
+    OnnxModels.identity(Datatype.FP32, -1, -1, -1).writeTo(models, "cube", 1);
     gateway =
         RunningGateway.start(
             GatewayConfig.onFreePorts(models, folder.resolve("data"))
@@ -204,6 +206,12 @@ class BadBodyTest {
         header("a header beyond the body", "1000", "inference header size should be in range (0, "),
         header("a header beyond 64 bits", "99999999999999999999", "Unable to parse Inference-Header-Content-Length, got: 9999"),
         header("a header in words", "all", "Unable to parse Inference-Header-Content-Length, got: all"),
+        new Case("a raw body that no shape fits", "linear", "\0".repeat(13), List.of(Rest.JSON_LENGTH, "0"), 400,
+            "input byte size mismatch for input 'x'"),
+        new Case("a raw body of two free dimensions", "cube", "\0".repeat(16), List.of(Rest.JSON_LENGTH, "0"), 400,
+            "can not be deduced because there are more than one variable-sized dimension"),
+        new Case("a raw body for strings", "words", "text", List.of(Rest.JSON_LENGTH, "0"), 400,
+            "For BYTE datatype raw input 'x', the model must have input shape [1]"),
         header("a header that cuts the document", "40", "failed to parse the request JSON buffer: Unexpected end-of-input"),
         new Case("shared memory", "linear",
             "{\"inputs\":[{\"name\":\"x\",\"shape\":[1,3],\"datatype\":\"FP32\",\"parameters\":{\"shared_memory_region\":\"r\"}}]}",

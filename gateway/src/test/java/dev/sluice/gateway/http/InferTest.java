@@ -9,6 +9,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.sluice.gateway.testing.Rest;
 import dev.sluice.gateway.testing.RestTensors;
 import dev.sluice.gateway.testing.RunningGateway;
+import dev.sluice.proto.control.v1.SetLabelRequest;
 import dev.sluice.runtime.tensor.Datatype;
 import dev.sluice.runtime.tensor.Shape;
 import dev.sluice.runtime.tensor.Tensor;
@@ -60,6 +61,7 @@ class InferTest {
     for (Datatype datatype : List.of(Datatype.FP16, Datatype.FP32, Datatype.FP64, Datatype.BYTES)) {
       OnnxModels.identity(datatype, -1).writeTo(models, "identity-" + datatype, 1);
     }
+    OnnxModels.identity(Datatype.FP32, -1, -1).writeTo(models, "row", 1);
     new OnnxGraph()
         .input("a", Datatype.FP32, -1)
         .input("b", Datatype.FP32, -1)
@@ -95,10 +97,21 @@ class InferTest {
   }
 
   @Test
-  void theVersionMayBeInThePath() {
-    Rest.Answer answer = rest.post("/v2/models/linear/versions/1/infer", request("[1,3]", "[0,0,0]"));
+  void theVersionOrItsLabelMayBeInThePath() {
+    gateway
+        .models()
+        .setLabel(
+            SetLabelRequest.newBuilder()
+                .setModel("linear").setLabel("stable").setVersion(1).setActor("test").setReason("because").build());
+    for (String version : List.of("1", "stable")) {
+      Rest.Answer answer =
+          rest.post("/v2/models/linear/versions/%s/infer".formatted(version), request("[1,3]", "[0,0,0]"));
 
-    assertThat(answer.json().get("model_version").asString()).isEqualTo("1");
+      assertThat(answer.status()).as(answer.text()).isEqualTo(200);
+      assertThat(answer.json().get("model_version").asString()).isEqualTo("1");
+    }
+    assertThat(rest.get("/v2/models/linear/versions/stable/ready").status()).isEqualTo(200);
+    assertThat(rest.get("/v2/models/linear/versions/nosuch/ready").status()).isEqualTo(400);
   }
 
   @Test
@@ -185,15 +198,20 @@ class InferTest {
         .isEqualTo("sending FP16 data via JSON is not supported. Please use the binary data format for output 'y'");
   }
 
+  /// Of one row where the model takes batches, and with a free dimension that the bytes tell.
   @Test
   void aBodyMayBeTheOneInputsBytesAlone() {
-    byte[] body = with(new byte[0], 1, 2, 3, 4, 5, 6);
+    Rest.Answer linear = rest.post(LINEAR, with(new byte[0], 1, 2, 3), Rest.JSON_LENGTH, "0");
+    assertThat(linear.json().get("outputs").get(0).has("data")).isFalse();
+    assertThat(RestTensors.outputs(linear)).containsExactly(floats("y", Shape.of(1, 3), 3, 5, 7));
 
-    Rest.Answer answer = rest.post(LINEAR, body, Rest.JSON_LENGTH, "0");
+    Rest.Answer row = rest.post("/v2/models/row/infer", with(new byte[0], 1, 2, 3, 4), Rest.JSON_LENGTH, "0");
+    assertThat(RestTensors.outputs(row)).containsExactly(floats("y", Shape.of(1, 4), 1, 2, 3, 4));
 
-    assertThat(answer.json().get("outputs").get(0).has("data")).isFalse();
-    assertThat(RestTensors.outputs(answer)).containsExactly(floats("y", Shape.of(2, 3), 3, 5, 7, 9, 11, 13));
-    assertThat(rest.post("/v2/models/sum-and-difference/infer", body, Rest.JSON_LENGTH, "0").error())
+    Rest.Answer text = rest.post("/v2/models/identity-BYTES/infer", "text", Rest.JSON_LENGTH, "0");
+    assertThat(RestTensors.outputs(text)).containsExactly(strings("y", Shape.of(1), "text"));
+
+    assertThat(rest.post("/v2/models/sum-and-difference/infer", "text", Rest.JSON_LENGTH, "0").error())
         .isEqualTo(
             "Raw request must only have 1 input (found 1) to be deduced but got 2 inputs in 'sum-and-difference' model configuration");
   }

@@ -20,12 +20,16 @@ import dev.sluice.runtime.tensor.Shape;
 import dev.sluice.runtime.tensor.Tensor;
 import dev.sluice.runtime.testing.OnnxModels;
 import io.grpc.ClientInterceptor;
+import io.grpc.Codec;
+import io.grpc.Compressor;
+import io.grpc.CompressorRegistry;
 import io.grpc.DecompressorRegistry;
 import io.grpc.Grpc;
 import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannel;
 import io.grpc.Metadata;
 import io.grpc.stub.MetadataUtils;
+import java.io.OutputStream;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Files;
@@ -33,6 +37,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.zip.DeflaterOutputStream;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -81,7 +86,7 @@ class GrpcOptionsTest {
 
       ManagedChannel plain =
           Grpc.newChannelBuilder("127.0.0.1:" + gateway.gateway().grpcPort(), InsecureChannelCredentials.create())
-              .decompressorRegistry(DecompressorRegistry.emptyInstance())
+              .decompressorRegistry(DecompressorRegistry.emptyInstance().with(Codec.Identity.NONE, false))
               .build();
       assertThat(encodingOfAnAnswer(plain)).isIn("identity", null);
       plain.shutdownNow();
@@ -96,6 +101,38 @@ class GrpcOptionsTest {
               outputs(gateway.inference().withCompression("gzip").modelInfer(raw("identity", row).build()))
                   .getFirst().bytes())
           .isEqualTo(row.bytes());
+    }
+  }
+
+  /// What Triton's own clients for Python and C++ offer beside gzip.
+  @Test
+  void deflateIsReadToo() throws Exception {
+    CompressorRegistry registry = CompressorRegistry.newEmptyInstance();
+    registry.register(
+        new Compressor() {
+          @Override
+          public String getMessageEncoding() {
+            return "deflate";
+          }
+
+          @Override
+          public OutputStream compress(OutputStream out) {
+            return new DeflaterOutputStream(out);
+          }
+        });
+    try (RunningGateway gateway = start(GrpcOptions.defaults())) {
+      ManagedChannel channel =
+          Grpc.newChannelBuilder("127.0.0.1:" + gateway.gateway().grpcPort(), InsecureChannelCredentials.create())
+              .compressorRegistry(registry)
+              .build();
+      Tensor row = numbers(1 << 20);
+      assertThat(
+              outputs(
+                      GRPCInferenceServiceGrpc.newBlockingStub(channel).withCompression("deflate")
+                          .modelInfer(raw("identity", row).build()))
+                  .getFirst().bytes())
+          .isEqualTo(row.bytes());
+      channel.shutdownNow();
     }
   }
 

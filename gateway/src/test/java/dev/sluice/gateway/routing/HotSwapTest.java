@@ -304,8 +304,8 @@ class HotSwapTest {
 
     @Override
     public void close() {
-      stop();
-      channel.shutdownNow();
+      stopped = true;
+      channel.shutdownNow(); // what a caller still waits for ends with it
     }
   }
 }

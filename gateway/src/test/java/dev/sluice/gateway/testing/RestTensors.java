@@ -162,15 +162,27 @@ public final class RestTensors {
     for (JsonNode element : data) {
       switch (datatype) {
         case BOOL -> bytes.put((byte) (element.booleanValue() ? 1 : 0));
-        case INT8, UINT8 -> bytes.put((byte) element.intValue());
-        case INT16, UINT16 -> bytes.putShort((short) element.intValue());
-        case INT32, UINT32 -> bytes.putInt((int) element.longValue());
-        case INT64, UINT64 -> bytes.putLong(element.bigIntegerValue().longValue());
+        case INT8, UINT8 -> bytes.put((byte) integer(datatype, element));
+        case INT16, UINT16 -> bytes.putShort((short) integer(datatype, element));
+        case INT32, UINT32 -> bytes.putInt((int) integer(datatype, element));
+        case INT64, UINT64 -> bytes.putLong(integer(datatype, element));
         case FP32 -> bytes.putFloat(Float.parseFloat(element.asString()));
         case FP64 -> bytes.putDouble(element.doubleValue());
         case FP16, BF16, BYTES -> throw new IllegalArgumentException(datatype + " has no number in JSON");
       }
     }
     return bytes.flip();
+  }
+
+  /// The low bits of a number that the datatype has: -1 has those of a large unsigned number, and is none.
+  private static long integer(Datatype datatype, JsonNode element) {
+    BigInteger value = element.bigIntegerValue();
+    boolean unsigned = datatype.name().startsWith("U");
+    BigInteger range = BigInteger.TWO.pow(datatype.byteSize() * 8);
+    BigInteger min = unsigned ? BigInteger.ZERO : range.shiftRight(1).negate();
+    if (value.compareTo(min) < 0 || value.compareTo(min.add(range)) >= 0) {
+      throw new AssertionError(value + " is no " + datatype);
+    }
+    return value.longValue();
   }
 }

@@ -25,6 +25,7 @@ import java.nio.file.Path;
 import java.nio.file.attribute.BasicFileAttributes;
 import java.nio.file.attribute.FileTime;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -229,7 +230,7 @@ public final class OnnxRuntime implements ModelRuntime {
       OrtSession session, OnnxFile.Declared declared, List<OnnxFile.Value> optional, String label)
       throws ModelLoadException, OrtException {
     List<TensorSpec> inputs = new ArrayList<>();
-    for (NodeInfo input : session.getInputInfo().values()) {
+    for (NodeInfo input : inputs(session, declared, label)) {
       TensorSpec spec = spec(input, declared);
       if (spec == null) {
         throw new ModelLoadException(
@@ -261,6 +262,24 @@ public final class OnnxRuntime implements ModelRuntime {
               .formatted(label, unsupportedOutputs));
     }
     return new Signature(inputs, outputs, unsupportedOutputs, 0);
+  }
+
+  private static Collection<NodeInfo> inputs(OrtSession session, OnnxFile.Declared declared, String label)
+      throws ModelLoadException, OrtException {
+    try {
+      return session.getInputInfo().values();
+    } catch (OrtException e) {
+      // One input of an optional type and the binding describes none of them, nor could a run leave it out.
+      for (OnnxFile.Value input : declared.inputs()) {
+        if (input.elementType() == 0) {
+          throw new ModelLoadException(
+              "%s: input '%s' is no plain tensor, and the protocol cannot carry anything else"
+                  .formatted(label, input.name()),
+              e);
+        }
+      }
+      throw e;
+    }
   }
 
   private static Map<String, Optional<TensorSpec>> outputs(OrtSession session, OnnxFile.Declared declared)

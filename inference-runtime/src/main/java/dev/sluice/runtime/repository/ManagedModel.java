@@ -410,11 +410,17 @@ final class ManagedModel {
 
   private ModelVersion loadThrottled(long version, ModelConfiguration configuration) throws ModelLoadException {
     var folder = house.folders().version(name, version);
-    return house
-        .threads()
-        .load(
-            () -> house.loader().load(folder, name, version, configuration),
-            house.loader().startsThreads(configuration));
+    // Not on one of the few threads that load: a slow download holds up its own model only.
+    var files = house.loader().files(folder, name, version, configuration);
+    try {
+      return house
+          .threads()
+          .load(
+              () -> house.loader().load(files, name, version, configuration), house.loader().startsThreads(files));
+    } catch (ModelLoadException | RuntimeException e) {
+      files.close(); // It may not have come to loading at all.
+      throw e;
+    }
   }
 
   private VersionStatus notReplaced(long version, ModelLoadException fault) {

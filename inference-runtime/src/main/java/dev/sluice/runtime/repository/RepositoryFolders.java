@@ -1,11 +1,13 @@
 package dev.sluice.runtime.repository;
 
+import dev.sluice.runtime.mlflow.MlflowModel;
 import dev.sluice.runtime.model.ModelLoadException;
 import dev.sluice.runtime.model.ModelLoadException.Kind;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
@@ -17,12 +19,16 @@ import org.slf4j.LoggerFactory;
 
 /// The directory itself: which models and versions lie in it, and what their files look like.
 ///
+/// A folder that MLflow wrote may also be a model's folder itself: it is version 1 then, unless there are version folders.
+///
 /// Folders are reached by names that were checked, never by a caller's path, and never through a link to somewhere else.
 final class RepositoryFolders {
   private static final Logger log = LoggerFactory.getLogger(RepositoryFolders.class);
   private static final Pattern MODEL_NAME = Pattern.compile("^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$");
   /// Plain positive integers that fit a long; Triton, too, ignores folders whose name starts with 0.
   private static final Pattern VERSION_NAME = Pattern.compile("^[1-9][0-9]{0,17}$");
+  /// What a model is that lies where its versions should, as MLflow writes it.
+  private static final long ONLY_VERSION = 1;
   /// How many folders that are no models are named in the log, each once.
   private static final int IGNORED_MAX = 1000;
 
@@ -59,11 +65,13 @@ final class RepositoryFolders {
       return new long[0];
     }
     try (Stream<Path> folders = Files.list(root.resolve(model))) {
-      return folders
-          .filter(RepositoryFolders::isVersion)
-          .mapToLong(folder -> Long.parseLong(folder.getFileName().toString()))
-          .sorted()
-          .toArray();
+      long[] versions =
+          folders
+              .filter(RepositoryFolders::isVersion)
+              .mapToLong(folder -> Long.parseLong(folder.getFileName().toString()))
+              .sorted()
+              .toArray();
+      return versions.length == 0 && MlflowModel.isIn(root.resolve(model)) ? new long[] {ONLY_VERSION} : versions;
     } catch (IOException e) {
       return new long[0];
     }
@@ -82,6 +90,9 @@ final class RepositoryFolders {
 
   Path version(String model, long version) throws ModelLoadException {
     Path folder = model(model).resolve(Long.toString(version));
+    if (version == ONLY_VERSION && Arrays.equals(versions(model), new long[] {version}) && !Files.isDirectory(folder)) {
+      return model(model);
+    }
     if (version < 1 || !Files.isDirectory(folder)) {
       throw new ModelLoadException(
           Kind.NOT_FOUND, "model '%s' has no version %d in the repository".formatted(model, version));

@@ -1,8 +1,10 @@
 package dev.sluice.runtime.repository;
 
+import dev.sluice.runtime.mlflow.MlflowModel;
 import dev.sluice.runtime.model.ModelLoadException;
 import dev.sluice.runtime.model.ModelProfile;
 import dev.sluice.runtime.model.ModelRuntime;
+import dev.sluice.runtime.model.ModelSettings;
 import dev.sluice.runtime.model.ModelVersion;
 import dev.sluice.runtime.model.Session;
 import dev.sluice.runtime.source.HeldFolder;
@@ -25,17 +27,33 @@ final class VersionLoader {
   }
 
   /// Whether a session of this configuration has threads of its own, which are started when it is loaded.
-  boolean startsThreads(ModelConfiguration configuration) throws ModelLoadException {
-    return runtime.startsThreads(configuration.settings());
+  boolean startsThreads(VersionFiles files) {
+    return runtime.startsThreads(files.settings());
   }
 
-  ModelVersion load(Path versionFolder, String model, long version, ModelConfiguration configuration)
+  /// Where the version's files really lie, which may take a download, and how they are to be loaded.
+  VersionFiles files(Path versionFolder, String model, long version, ModelConfiguration configuration)
+      throws ModelLoadException {
+    HeldFolder held = sources.resolve(versionFolder, model, version);
+    try {
+      MlflowModel mlflow = MlflowModel.read(held.folder(), "%s/%d".formatted(model, version));
+      ModelSettings settings = configuration.settings();
+      return new VersionFiles(held, mlflow, mlflow == null ? settings : mlflow.settings(settings));
+    } catch (ModelLoadException | RuntimeException e) {
+      held.close();
+      throw e;
+    }
+  }
+
+  /// Loads them; they are held until the version is closed, or given back when this fails.
+  ModelVersion load(VersionFiles files, String model, long version, ModelConfiguration configuration)
       throws ModelLoadException {
     long start = System.nanoTime();
     try {
-      Session loaded = open(sources.resolve(versionFolder, model, version), configuration);
+      Session loaded = open(files);
       Session session = loaded;
       try {
+        files.check(loaded);
         ResolvedModel resolved =
             Completion.of(
                 configuration,
@@ -69,10 +87,9 @@ final class VersionLoader {
     }
   }
 
-  /// From where the version's files really lie; they are held there until the session is closed.
-  private Session open(HeldFolder files, ModelConfiguration configuration) throws ModelLoadException {
+  private Session open(VersionFiles files) throws ModelLoadException {
     try {
-      return FetchedSession.of(runtime.load(files.folder(), configuration.settings()), files);
+      return FetchedSession.of(runtime.load(files.held().folder(), files.settings()), files.held());
     } catch (ModelLoadException | RuntimeException e) {
       files.close();
       throw e;

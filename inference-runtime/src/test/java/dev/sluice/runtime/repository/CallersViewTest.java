@@ -235,6 +235,17 @@ class CallersViewTest {
             + " name");
   }
 
+  @Test
+  void anInputOfAnOptionalTypeIsRefused() throws Exception {
+    new OnnxGraph()
+        .optionalInput("x", Datatype.FP32, 2)
+        .node("OptionalHasElement", List.of("x"), List.of("y"))
+        .output("y", Datatype.BOOL)
+        .writeTo(root, "m", 1);
+    assertRefused(
+        "", "m/1/model.onnx: input 'x' is no plain tensor, and the protocol cannot carry anything else");
+  }
+
   /// A model of nothing but defaults has no inputs, as ever.
   @Test
   void aModelOfDefaultsAloneIsServed() throws Exception {

@@ -63,9 +63,19 @@ public final class OnnxGraph {
 
   /// An output that may be missing, which the protocol cannot carry.
   public OnnxGraph optionalOutput(String name, Datatype datatype, long... dims) {
-    ProtoMessage optional = new ProtoMessage().message(1, tensorType(elementType(datatype), dims));
-    graph.message(12, new ProtoMessage().text(1, name).message(2, new ProtoMessage().message(9, optional)));
+    graph.message(12, optionalValue(name, datatype, dims));
     return this;
+  }
+
+  /// An input whose type says that it may be missing.
+  public OnnxGraph optionalInput(String name, Datatype datatype, long... dims) {
+    graph.message(11, optionalValue(name, datatype, dims));
+    return this;
+  }
+
+  private static ProtoMessage optionalValue(String name, Datatype datatype, long... dims) {
+    ProtoMessage optional = new ProtoMessage().message(1, tensorType(elementType(datatype), dims));
+    return new ProtoMessage().text(1, name).message(2, new ProtoMessage().message(9, optional));
   }
 
   /// An operator of ONNX's own set; attributes come from the static methods below.
