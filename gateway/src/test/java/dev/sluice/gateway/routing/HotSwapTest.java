@@ -291,10 +291,14 @@ class HotSwapTest {
       await().pollDelay(time).until(() -> true);
     }
 
-    void stop() throws InterruptedException {
+    void stop() {
       stopped = true;
       for (Thread caller : callers) {
-        caller.join();
+        try {
+          caller.join();
+        } catch (InterruptedException e) {
+          Thread.currentThread().interrupt();
+        }
       }
     }
 

@@ -396,9 +396,10 @@ class ControlModesTest {
       delete(root.resolve("m"));
       pollUntilSettled(repository);
       assertThat(ready(repository, "m")).as("even without its folder").containsExactly(1L);
+      ModelVersion pinned = version(repository, "m", 1);
       pins.clear();
       pollUntilSettled(repository);
-      assertThat(ready(repository, "m")).isEmpty();
+      assertThat(pinned.tryAcquire()).isFalse();
     }
   }
 
