@@ -37,7 +37,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
@@ -49,7 +51,8 @@ import org.junit.jupiter.api.io.TempDir;
 @Timeout(120)
 class DevicesTest {
   private static final Pattern READY =
-      Pattern.compile("sluice: ready: inference on 127.0.0.1:(?<grpc>\\d+), metrics on 127.0.0.1:(?<metrics>\\d+).*");
+      Pattern.compile("sluice: ready: inference on \\S+:(?<grpc>\\d+) .*, metrics on \\S+:(?<metrics>\\d+), .*");
+  private static final int START_SECONDS_MAX = 60;
 
   @TempDir private Path folder;
 
@@ -195,7 +198,7 @@ class DevicesTest {
         new ProcessBuilder(
             ProcessHandle.current().info().command().orElseThrow(), "@" + arguments, Main.class.getName(),
             "serve", "--model-repository", models.toString(), "--data-dir", data().toString(), "--host", "127.0.0.1",
-            "--grpc-port", "0", "--metrics-port", "0", "--control-port", "0", "--device", "auto",
+            "--grpc-port", "0", "--http-port", "0", "--metrics-port", "0", "--control-port", "0", "--device", "auto",
             "--backend-config=onnxruntime,enable-global-threadpool=1",
             "--backend-config=onnxruntime,intra_op_thread_count=2");
     builder.environment().put("LD_LIBRARY_PATH", libraries.toString());
@@ -203,18 +206,21 @@ class DevicesTest {
   }
 
   private static Matcher awaitReady(Process server) throws Exception {
+    // Reading a line of a process that says none cannot be interrupted; the process's end ends it.
+    CompletableFuture<Void> guard =
+        CompletableFuture.runAsync(
+            server::destroyForcibly, CompletableFuture.delayedExecutor(START_SECONDS_MAX, TimeUnit.SECONDS));
     StringBuilder said = new StringBuilder();
-    while (true) {
-      String line = server.inputReader().readLine();
-      if (line == null) {
-        throw new AssertionError("the server ended before it was ready:\n" + said);
-      }
+    for (String line = server.inputReader().readLine(); line != null; line = server.inputReader().readLine()) {
       said.append(line).append('\n');
-      Matcher ready = READY.matcher(line);
-      if (ready.matches()) {
+      if (line.startsWith("sluice: ready: ")) {
+        guard.cancel(false);
+        Matcher ready = READY.matcher(line);
+        assertThat(ready.matches()).as(line).isTrue();
         return ready;
       }
     }
+    throw new AssertionError("the server ended, or was not ready in %d s:%n%s".formatted(START_SECONDS_MAX, said));
   }
 
   private void assertHealth(RunningGateway gateway, boolean well) throws Exception {

@@ -229,7 +229,7 @@ class StartTest {
   void theCommandLineTellsAFailureFromWrongUsage() throws Exception {
     try (ServerSocket taken = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
       String port = Integer.toString(taken.getLocalPort());
-      assertThat(serve("--host", "127.0.0.1", "--grpc-port", port, "--metrics-port", "0", "--control-port", "0"))
+      assertThat(serve("--host", "127.0.0.1", "--grpc-port", port, "--http-port", "0", "--metrics-port", "0", "--control-port", "0"))
           .isEqualTo(new Said(1, "sluice: grpc-port: cannot listen on 127.0.0.1:" + port + ": Address already in use"));
     }
     assertThat(serve("--model-repository", "/nowhere"))

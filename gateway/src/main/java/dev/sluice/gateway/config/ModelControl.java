@@ -51,6 +51,11 @@ public record ModelControl(
         ControlMode.NONE, Duration.ofSeconds(POLL_SECONDS), List.of(), true, false, RepositoryOptions.LOAD_THREADS);
   }
 
+  /// The server is ready as soon as it answers, whatever did not load.
+  public ModelControl withoutStrictReadiness() {
+    return new ModelControl(mode, pollInterval, loadAtStart, false, exitOnError, loadThreads);
+  }
+
   /// Looks at the directory again and again.
   public static ModelControl polling(Duration interval) {
     return new ModelControl(ControlMode.POLL, interval, List.of(), true, false, RepositoryOptions.LOAD_THREADS);

@@ -68,7 +68,8 @@ final class Statuses {
                           .setDescription(Trailers.fitting(failure.sentence(), WORD_BYTES_MAX)))
                   .build()));
     }
-    if (failure.kind() == InferenceFailure.Kind.OVERLOADED) {
+    if (failure.kind() == InferenceFailure.Kind.OVERLOADED
+        || failure.kind() == InferenceFailure.Kind.OUT_OF_MEMORY) {
       status.addDetails(RETRY_SOON);
     }
     return StatusProto.toStatusRuntimeException(status.build());
@@ -80,7 +81,8 @@ final class Statuses {
       case INVALID_REQUEST, LOAD_INVALID -> Code.INVALID_ARGUMENT;
       case UNSUPPORTED -> Code.UNIMPLEMENTED;
       case EXECUTION_FAILED, LOAD_FAILED -> Code.INTERNAL;
-      case MODEL_NOT_READY, OVERLOADED, QUEUE_TIMEOUT, LOAD_NOT_ALLOWED, SHUTTING_DOWN -> Code.UNAVAILABLE;
+      case MODEL_NOT_READY, OUT_OF_MEMORY, OVERLOADED, QUEUE_TIMEOUT, LOAD_NOT_ALLOWED, SHUTTING_DOWN ->
+          Code.UNAVAILABLE;
       case DEADLINE_EXCEEDED -> Code.DEADLINE_EXCEEDED;
       case CANCELLED -> Code.CANCELLED;
     };

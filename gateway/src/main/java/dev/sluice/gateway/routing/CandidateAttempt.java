@@ -101,7 +101,7 @@ final class CandidateAttempt implements VersionRun.Completion {
   public void failed(InferenceFailure failure, long nanos) {
     switch (failure.kind()) {
       // An input that is wrong is so for the baseline too, which then says so.
-      case EXECUTION_FAILED, INVALID_REQUEST -> giveUp(FallbackReason.FAILED, true);
+      case EXECUTION_FAILED, OUT_OF_MEMORY, INVALID_REQUEST -> giveUp(FallbackReason.FAILED, true);
       case OVERLOADED -> giveUp(FallbackReason.SATURATED, true);
       case QUEUE_TIMEOUT -> giveUp(FallbackReason.SATURATED, false); // on the timer
       case CANCELLED, DEADLINE_EXCEEDED -> {

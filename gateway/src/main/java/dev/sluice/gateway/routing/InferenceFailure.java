@@ -24,6 +24,8 @@ public final class InferenceFailure extends Exception {
     LOAD_INVALID,
     /// The model could not compute this input.
     EXECUTION_FAILED,
+    /// The device has no memory left for this run.
+    OUT_OF_MEMORY,
     /// The queue is full.
     OVERLOADED,
     /// It has waited in the queue for as long as it may.

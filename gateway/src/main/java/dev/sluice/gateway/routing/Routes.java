@@ -6,9 +6,10 @@ import dev.sluice.runtime.model.ModelVersion;
 import dev.sluice.runtime.repository.Model;
 import dev.sluice.runtime.repository.ModelRepository;
 import dev.sluice.runtime.repository.Pins.Pin;
-import dev.sluice.runtime.repository.Pins.Pin.Strength;
+import dev.sluice.runtime.repository.Pins.Move;
 import dev.sluice.runtime.repository.VersionStatus;
 import java.util.Collections;
+import java.util.EnumSet;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.Set;
@@ -212,21 +213,27 @@ public final class Routes {
     Map<Long, Pin> pins = new HashMap<>();
     synchronized (writeLock) {
       if (held.containsKey(model)) {
-        Pin pin = new Pin(Strength.AGAINST_POLICY, "in a rollout that is being prepared");
+        Pin pin = new Pin(Set.of(Move.POLICY), "in a rollout that is being prepared");
         versionsReady(model).forEach(version -> pin(pins, version, pin));
       }
       Long decided = serving.get(model);
       if (decided != null) {
-        pin(pins, decided, new Pin(Strength.AGAINST_UNLOAD, "the version that a rollout decided on"));
+        pin(pins, decided, new Pin(Set.of(Move.POLICY, Move.UNLOAD), "the version that a rollout decided on"));
       }
       labels.getOrDefault(model, Collections.emptySortedMap()).forEach(
           (label, version) ->
-              pin(pins, version, new Pin(Strength.AGAINST_UNLOAD_OF_MODEL, "labelled '%s'".formatted(label))));
+              pin(
+                  pins,
+                  version,
+                  new Pin(
+                      Set.of(Move.POLICY, Move.UNLOAD, Move.UNLOAD_OF_MODEL), "labelled '%s'".formatted(label))));
       LiveRollout rollout = rollouts.get(model);
       if (rollout != null) {
-        Pin pin = new Pin(Strength.AGAINST_REPLACEMENT, "in rollout '%s'".formatted(rollout.note().name()));
-        pin(pins, rollout.note().baselineVersion(), pin);
-        pin(pins, rollout.note().candidateVersion(), pin);
+        String by = "in rollout '%s'".formatted(rollout.note().name());
+        pin(pins, rollout.note().baselineVersion(), new Pin(EnumSet.allOf(Move.class), by));
+        // By its number it may be unloaded, in an emergency: that harms no caller and stops the rollout.
+        Set<Move> careless = EnumSet.complementOf(EnumSet.of(Move.UNLOAD));
+        pin(pins, rollout.note().candidateVersion(), new Pin(careless, by));
       }
     }
     return pins;
@@ -237,9 +244,8 @@ public final class Routes {
     return found == null ? Set.of() : found.byVersion().keySet();
   }
 
-  /// Of two pins of a version the stronger one counts.
   private static void pin(Map<Long, Pin> pins, long version, Pin pin) {
-    pins.merge(version, pin, (first, next) -> first.forbids(next.strength()) ? first : next);
+    pins.merge(version, pin, Pin::and);
   }
 
   /// Keeps a model's default where it is until the hold is closed, whatever is loaded meanwhile: a candidate that is being

@@ -123,7 +123,7 @@ final class VersionRun implements QueuedRequest.Completion {
             case FAILED -> new InferenceFailure(Kind.EXECUTION_FAILED, cause.getMessage());
             case INVALID_INPUT -> InferenceFailure.invalid(cause.getMessage());
             case TERMINATED -> request.lifetime().over();
-            case OUT_OF_MEMORY -> new InferenceFailure(Kind.OVERLOADED, cause.getMessage());
+            case OUT_OF_MEMORY -> new InferenceFailure(Kind.OUT_OF_MEMORY, cause.getMessage());
             case DEVICE_LOST -> new InferenceFailure(Kind.MODEL_NOT_READY, cause.getMessage());
           };
       // A fault of the runtime's own code: one caller's request fails, the server lives.

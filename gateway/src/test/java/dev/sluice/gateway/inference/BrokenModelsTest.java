@@ -48,7 +48,8 @@ class BrokenModelsTest {
     Files.writeString(models.resolve("garbled/config.pbtxt"), "max_batch_size: many\n");
 
     try (RunningGateway gateway = RunningGateway.start(models, folder.resolve("data"))) {
-      assertThat(gateway.inference().serverReady(ServerReadyRequest.getDefaultInstance()).getReady()).isTrue();
+      // It answers, and it says that not all it was asked for can be answered.
+      assertThat(gateway.inference().serverReady(ServerReadyRequest.getDefaultInstance()).getReady()).isFalse();
       assertUnavailable(gateway, "mixed", 2, "mixed/2/model.onnx");
       assertUnavailable(gateway, "cut", 1, "cut/1/model.onnx");
       assertUnavailable(gateway, "nothing", 1, "nothing/1/model.onnx");

@@ -10,6 +10,8 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
 import com.google.protobuf.ByteString;
+import dev.sluice.gateway.config.ModelControl;
+import dev.sluice.gateway.config.GatewayConfig;
 import dev.sluice.gateway.testing.InferMessages;
 import dev.sluice.gateway.testing.RunningGateway;
 import dev.sluice.proto.control.v1.AbortRolloutRequest;
@@ -89,7 +91,10 @@ class ProtocolTest {
       OnnxModels.linear(version, 0, 2).writeTo(models, "rolling", version);
     }
     Files.writeString(models.resolve("rolling/config.pbtxt"), "version_policy: { specific: { versions: [1] } }\n");
-    gateway = RunningGateway.start(models, folder.resolve("data"));
+    gateway =
+        RunningGateway.start(
+            GatewayConfig.onFreePorts(models, folder.resolve("data"))
+                .with(ModelControl.defaults().withoutStrictReadiness()));
   }
 
   @AfterAll

@@ -10,7 +10,6 @@ import dev.sluice.gateway.testing.RunningGateway;
 import dev.sluice.gateway.testing.TamperedRuntime;
 import dev.sluice.gateway.testing.Traffic;
 import dev.sluice.proto.control.v1.ListModelsRequest;
-import dev.sluice.proto.control.v1.LoadVersionRequest;
 import dev.sluice.proto.control.v1.Rollout;
 import dev.sluice.proto.control.v1.RolloutState;
 import dev.sluice.proto.control.v1.RuleEvidence;
@@ -31,9 +30,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
-import java.util.concurrent.ExecutionException;
 import java.util.concurrent.atomic.AtomicLong;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.BeforeEach;
@@ -269,37 +266,6 @@ class CandidateTroubleTest {
   }
 
   // --- the baseline behind it -----------------------------------------------------------------------------------------
-
-  @Test
-  void theBaselineThatStandsInIsTheOneLoadedThen() throws Exception {
-    try (RunningGateway gateway = RunningGateway.start(models, data, runtime)) {
-      gateway.create(note("replaced", strictCanary() + "fallback: { timeout: 1m }\n"));
-      CountDownLatch running = new CountDownLatch(1);
-      CountDownLatch end = new CountDownLatch(1);
-      runtime.tamper(
-          2,
-          (_, _, _, _) -> {
-            running.countDown();
-            awaitQuietly(end);
-            throw new ModelExecutionException(ModelExecutionException.Kind.FAILED, "after a while");
-          });
-      CompletableFuture<ModelInferResponse> call =
-          CompletableFuture.supplyAsync(() -> gateway.inference().modelInfer(Calls.of(1).build()));
-      running.await();
-      gateway.gateway().repository().load("m", 1);
-      end.countDown();
-      assertThat(Calls.fallback(call.get())).isEqualTo("failed");
-      assertThat(Calls.y(call.get())).isEqualTo(3);
-    }
-  }
-
-  private static void awaitQuietly(CountDownLatch latch) {
-    try {
-      latch.await();
-    } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
-    }
-  }
 
   // --- the circuit breaker --------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ import dev.sluice.runtime.model.ModelLoadException;
 import dev.sluice.runtime.model.ModelLoadException.Kind;
 import dev.sluice.runtime.model.ModelVersion;
 import dev.sluice.runtime.repository.Pins.Pin;
-import dev.sluice.runtime.repository.Pins.Pin.Strength;
+import dev.sluice.runtime.repository.Pins.Move;
 import dev.sluice.runtime.repository.PublishedModels.Entry;
 import dev.sluice.runtime.repository.VersionStatus.State;
 import java.util.ArrayList;
@@ -118,7 +118,7 @@ final class ManagedModel {
             "model '%s' version %d is not loaded".formatted(name, version));
       }
       Pin pin = house.pins().of(name).get(version);
-      if (pin != null && pin.forbids(Strength.AGAINST_UNLOAD)) {
+      if (pin != null && pin.forbids(Move.UNLOAD)) {
         throw new ModelLoadException(
             Kind.REFUSED, "model '%s' version %d stays: it is %s".formatted(name, version, pin.by()));
       }
@@ -168,7 +168,7 @@ final class ManagedModel {
       List<String> held = new ArrayList<>();
       house.pins().of(name).forEach(
           (version, pin) -> {
-            if (pin.forbids(Strength.AGAINST_UNLOAD_OF_MODEL)) {
+            if (pin.forbids(Move.UNLOAD_OF_MODEL)) {
               held.add("version %d is %s".formatted(version, pin.by()));
             }
           });
@@ -255,13 +255,14 @@ final class ManagedModel {
       throws ModelLoadException {
     Look look = own.and(house.folders().lookAt(name, version), Long.toString(version));
     boolean ready = ready(version) != null;
-    if (ready && look.equals(loadedFrom.get(version))) {
+    // A configuration that came with the load is new, whatever the files are.
+    if (ready && configurationJson == null && look.equals(loadedFrom.get(version))) {
       lastSeen.remove(version);
       noteUnchanged(version);
       return true;
     }
     if (polled) {
-      if (look.equals(failedOn.get(version)) || (ready && pin != null && pin.forbids(Strength.AGAINST_REPLACEMENT))) {
+      if (look.equals(failedOn.get(version)) || (ready && pin != null && pin.forbids(Move.REPLACEMENT))) {
         return true;
       }
       if (!look.equals(lastSeen.put(version, look))) {
@@ -283,7 +284,7 @@ final class ManagedModel {
 
   private void requireReplaceable(long version) throws ModelLoadException {
     Pin pin = house.pins().of(name).get(version);
-    if (pin != null && pin.forbids(Strength.AGAINST_REPLACEMENT)) {
+    if (pin != null && pin.forbids(Move.REPLACEMENT)) {
       throw new ModelLoadException(
           Kind.REFUSED,
           "model '%s' version %d is %s: replacing it would make the evidence another version's"

@@ -1,6 +1,8 @@
 package dev.sluice.runtime.repository;
 
+import java.util.EnumSet;
 import java.util.Map;
+import java.util.Set;
 
 /// What somebody outside the repository relies on: versions that policy, poll and unload leave where they are.
 @FunctionalInterface
@@ -12,24 +14,35 @@ public interface Pins {
   /// to be quick, and must not call the repository back.
   Map<Long, Pin> of(String model);
 
+  /// What may be done to a version.
+  enum Move {
+    /// The version policy or a look at the folders takes it away.
+    POLICY,
+    /// Somebody unloads it by its number.
+    UNLOAD,
+    /// Somebody unloads its whole model.
+    UNLOAD_OF_MODEL,
+    /// Another edition of it takes its place.
+    REPLACEMENT
+  }
+
   /// Why a version stays.
   ///
   /// @param by for people, as in "version 2 of model 'm' stays: it is ..."
-  record Pin(Strength strength, String by) {
-    /// Each one forbids what those before it forbid.
-    public enum Strength {
-      /// The version policy and the poll leave it alone.
-      AGAINST_POLICY,
-      /// It is not unloaded by its number either.
-      AGAINST_UNLOAD,
-      /// Nor together with its whole model.
-      AGAINST_UNLOAD_OF_MODEL,
-      /// Nor is it replaced by another edition of itself.
-      AGAINST_REPLACEMENT
+  record Pin(Set<Move> forbidden, String by) {
+    public Pin {
+      forbidden = Set.copyOf(forbidden);
     }
 
-    public boolean forbids(Strength what) {
-      return strength.compareTo(what) >= 0;
+    public boolean forbids(Move move) {
+      return forbidden.contains(move);
+    }
+
+    /// What both forbid, in the words of the one that forbids more.
+    public Pin and(Pin other) {
+      Set<Move> both = EnumSet.copyOf(forbidden);
+      both.addAll(other.forbidden);
+      return new Pin(both, forbidden.size() >= other.forbidden.size() ? by : other.by);
     }
   }
 }

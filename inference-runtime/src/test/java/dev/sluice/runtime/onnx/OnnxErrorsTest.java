@@ -76,6 +76,7 @@ class OnnxErrorsTest {
         "ORT_FAIL | CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version ; GPU=0 | there is no NVIDIA driver, or it is too old for the CUDA libraries (onnx runtime error 1",
         "ORT_FAIL | CUDA failure 100: no CUDA-capable device is detected ; GPU=-1 | no GPU is visible to this process (onnx runtime error 1",
         "ORT_FAIL | CUDA failure 101: invalid device ordinal ; GPU=7 | there is no GPU of this number (onnx runtime error 1",
+        "ORT_FAIL | Invalid device ID: 7, must be between 0 (inclusive) and 1 (exclusive). | there is no GPU of this number (onnx runtime error 1",
         "ORT_FAIL | CUDA failure 2: out of memory ; GPU=0 | its memory does not suffice (onnx runtime error 1",
         "ORT_RUNTIME_EXCEPTION | CUDA failure 719: unspecified launch failure | it is out of order (onnx runtime error 6",
         "ORT_INVALID_ARGUMENT | something else | ONNX Runtime could not (onnx runtime error 2",
