@@ -25,6 +25,7 @@ import dev.sluice.gateway.rpc.Deflate;
 import dev.sluice.gateway.rpc.ResponseCompression;
 import dev.sluice.gateway.routing.InferenceRouter;
 import dev.sluice.gateway.routing.Lanes;
+import dev.sluice.gateway.routing.ResponseCache;
 import dev.sluice.gateway.routing.Routes;
 import dev.sluice.gateway.store.LedgerFiles;
 import dev.sluice.gateway.store.ServingMarkers;
@@ -176,9 +177,14 @@ public final class Gateway implements AutoCloseable {
       requireLoaded();
 
       Inference inference =
-          new Inference(routes, new InferenceRouter(routes, lanes), metrics, this::state, config.grpc().mirrorsTyped());
-      ModelQueries queries = new ModelQueries(
-              routes, repository, config.serverName(), version(), this::state, readiness::modelsReady);
+          new Inference(
+              routes,
+              new InferenceRouter(routes, lanes, responseCache()),
+              metrics,
+              this::state,
+              config.grpc().mirrorsTyped());
+      ModelQueries queries =
+          new ModelQueries(routes, repository, config.serverName(), version(), this::state, readiness::modelsReady);
       RepositoryRequests requests = new RepositoryRequests(repository, this::state);
       ServerSettings settings = new ServerSettings(routes);
       ThreadPoolExecutor slow = opened(repositoryThreads());
@@ -206,6 +212,10 @@ public final class Gateway implements AutoCloseable {
   }
 
   // --- parts ----------------------------------------------------------------------------------------------------------
+
+  private @Nullable ResponseCache responseCache() {
+    return config.responseCacheBytes() == 0 ? null : new ResponseCache(config.responseCacheBytes());
+  }
 
   private static ModelRepository openRepository(GatewayConfig config, ModelRuntime runtime, ModelSources sources)
       throws StartFailure {

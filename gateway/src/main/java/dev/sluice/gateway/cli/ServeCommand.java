@@ -157,6 +157,9 @@ public final class ServeCommand implements Callable<Integer> {
   @Mixin
   private GrpcFlags grpcFlags = new GrpcFlags();
 
+  @Mixin
+  private CacheOptions cacheOptions = new CacheOptions();
+
   @Override
   public Integer call() throws InterruptedException {
     GatewayConfig config;
@@ -176,7 +179,8 @@ public final class ServeCommand implements Callable<Integer> {
               configOptions(backend),
               grpcFlags.options(),
               sources.settings(dataDirectory, System.getenv()),
-              modelControl.value());
+              modelControl.value(),
+              cacheOptions.bytes());
     } catch (IllegalArgumentException e) {
       spec.commandLine().getErr().println("sluice: " + e.getMessage());
       return 2;

@@ -13,6 +13,7 @@ import java.nio.file.Path;
 /// @param grpc how the inference port speaks gRPC
 /// @param sources how models are fetched that are elsewhere
 /// @param modelControl which models are loaded and when
+/// @param responseCacheBytes for answers that may be given again, 0: none are kept
 public record GatewayConfig(
     Path modelRepository,
     Path dataDirectory,
@@ -21,9 +22,16 @@ public record GatewayConfig(
     ConfigOptions configOptions,
     GrpcOptions grpc,
     SourceSettings sources,
-    ModelControl modelControl) {
+    ModelControl modelControl,
+    long responseCacheBytes) {
 
   public static final String SERVER_NAME = "sluice";
+
+  public GatewayConfig {
+    if (responseCacheBytes < 0) {
+      throw new IllegalArgumentException("cache-config: size is %d; expected at least 0".formatted(responseCacheBytes));
+    }
+  }
 
   /// The defaults of everything, on free ports of loopback.
   public static GatewayConfig onFreePorts(Path modelRepository, Path dataDirectory) {
@@ -35,31 +43,37 @@ public record GatewayConfig(
         ConfigOptions.defaults(),
         GrpcOptions.defaults(),
         SourceSettings.defaults(dataDirectory.resolve("model-cache")),
-        ModelControl.defaults());
+        ModelControl.defaults(),
+        0);
   }
 
   public GatewayConfig with(Listeners other) {
     return new GatewayConfig(
-        modelRepository, dataDirectory, serverName, other, configOptions, grpc, sources, modelControl);
+        modelRepository, dataDirectory, serverName, other, configOptions, grpc, sources, modelControl, responseCacheBytes);
   }
 
   public GatewayConfig with(ConfigOptions other) {
     return new GatewayConfig(
-        modelRepository, dataDirectory, serverName, listeners, other, grpc, sources, modelControl);
+        modelRepository, dataDirectory, serverName, listeners, other, grpc, sources, modelControl, responseCacheBytes);
   }
 
   public GatewayConfig with(GrpcOptions other) {
     return new GatewayConfig(
-        modelRepository, dataDirectory, serverName, listeners, configOptions, other, sources, modelControl);
+        modelRepository, dataDirectory, serverName, listeners, configOptions, other, sources, modelControl, responseCacheBytes);
   }
 
   public GatewayConfig with(SourceSettings other) {
     return new GatewayConfig(
-        modelRepository, dataDirectory, serverName, listeners, configOptions, grpc, other, modelControl);
+        modelRepository, dataDirectory, serverName, listeners, configOptions, grpc, other, modelControl, responseCacheBytes);
+  }
+
+  public GatewayConfig withResponseCacheBytes(long bytes) {
+    return new GatewayConfig(
+        modelRepository, dataDirectory, serverName, listeners, configOptions, grpc, sources, modelControl, bytes);
   }
 
   public GatewayConfig with(ModelControl other) {
     return new GatewayConfig(
-        modelRepository, dataDirectory, serverName, listeners, configOptions, grpc, sources, other);
+        modelRepository, dataDirectory, serverName, listeners, configOptions, grpc, sources, other, responseCacheBytes);
   }
 }

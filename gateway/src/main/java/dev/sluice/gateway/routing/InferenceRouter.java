@@ -7,16 +7,22 @@ import dev.sluice.router.observation.Observation;
 import dev.sluice.runtime.model.ModelVersion;
 import dev.sluice.runtime.tensor.Tensor;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /// The way of one request: route, assignment, run, answer, and only then observation and shadow.
+///
+/// A version that nobody doubts may answer from memory. A candidate never does: what it is judged by has to be computed.
 public final class InferenceRouter {
 
   private final Lanes lanes;
   private final Routes routes;
+  private final @Nullable ResponseCache cache;
 
-  public InferenceRouter(Routes routes, Lanes lanes) {
+  /// @param cache null: every request runs
+  public InferenceRouter(Routes routes, Lanes lanes, @Nullable ResponseCache cache) {
     this.routes = routes;
     this.lanes = lanes;
+    this.cache = cache;
   }
 
   /// Answers the request, on this thread or a later one.
@@ -48,6 +54,14 @@ public final class InferenceRouter {
       responder.fail(unloaded(route));
       return;
     }
+    ResponseCache.Place place = cache == null ? null : cache.lookUp(version, request);
+    List<Tensor> known = place == null ? null : place.found();
+    if (place != null && known != null) {
+      version.release();
+      responder.answer(new Answer(route.version().version(), known, null, null));
+      route.meters().answered(place.lookUpNanos());
+      return;
+    }
     new VersionRun(
             version,
             request,
@@ -62,12 +76,18 @@ public final class InferenceRouter {
               public void succeeded(List<Tensor> outputs, long nanos) {
                 responder.answer(new Answer(route.version().version(), outputs, null, null));
                 route.meters().answered(nanos);
+                if (place != null) {
+                  place.keep(outputs);
+                }
               }
 
               @Override
               public void failed(InferenceFailure failure, long nanos) {
                 responder.fail(failure);
                 route.meters().failed(failure.kind().name());
+                if (place != null) {
+                  place.forget();
+                }
               }
             })
         .start();
@@ -81,6 +101,18 @@ public final class InferenceRouter {
       return;
     }
     CallMeters meters = rollout.meters(Variant.BASELINE, assignment.segment());
+    ResponseCache.Place place = cache == null ? null : cache.lookUp(version, request);
+    List<Tensor> known = place == null ? null : place.found();
+    if (place != null && known != null) {
+      version.release();
+      responder.answer(new Answer(route.version().version(), known, Variant.BASELINE, null));
+      meters.answered(place.lookUpNanos());
+      // Not an observation: the candidate always runs, and would look slow beside answers that nobody computed.
+      if (assignment.shadowed()) {
+        rollout.shadow().offer(request, assignment, known);
+      }
+      return;
+    }
     new VersionRun(
             version,
             request,
@@ -101,12 +133,18 @@ public final class InferenceRouter {
                 if (assignment.shadowed()) {
                   rollout.shadow().offer(request, assignment, outputs);
                 }
+                if (place != null) {
+                  place.keep(outputs);
+                }
               }
 
               @Override
               public void failed(InferenceFailure failure, long nanos) {
                 responder.fail(failure);
                 meters.failed(failure.kind().name());
+                if (place != null) {
+                  place.forget();
+                }
               }
             })
         .start();

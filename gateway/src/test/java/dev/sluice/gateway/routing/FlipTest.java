@@ -166,7 +166,7 @@ class FlipTest {
     private final GatewayMetrics metrics = new GatewayMetrics();
     private final Lanes lanes = new Lanes();
     private final Routes routes = new Routes(repository, metrics);
-    private final InferenceRouter router = new InferenceRouter(routes, lanes);
+    private final InferenceRouter router = new InferenceRouter(routes, lanes, null);
 
     Rig(int number) throws Exception {
       ModelVersion baseline = repository.load(Calls.MODEL, 1);

@@ -11,6 +11,7 @@ import java.net.http.HttpRequest.BodyPublisher;
 import java.net.http.HttpRequest.BodyPublishers;
 import java.net.http.HttpResponse;
 import java.net.http.HttpResponse.BodyHandlers;
+import java.net.http.HttpTimeoutException;
 import java.nio.ByteBuffer;
 import java.time.Duration;
 import tools.jackson.core.json.JsonReadFeature;
@@ -64,6 +65,18 @@ public final class Rest implements AutoCloseable {
     return send("POST", path, BodyPublishers.ofByteArray(body), headers);
   }
 
+  /// A refusal of a body that was not read to its end closes the connection, and the client may have taken it for its next
+  /// request by then: HTTP has it ask again.
+  private HttpResponse<byte[]> answer(HttpRequest request) throws IOException, InterruptedException {
+    try {
+      return client.send(request, BodyHandlers.ofByteArray());
+    } catch (HttpTimeoutException e) {
+      throw e;
+    } catch (IOException e) {
+      return client.send(request, BodyHandlers.ofByteArray());
+    }
+  }
+
   /// @param headers names and values in turn
   public Answer send(String method, String path, BodyPublisher body, String... headers) {
     HttpRequest.Builder request =
@@ -72,7 +85,7 @@ public final class Rest implements AutoCloseable {
       request.headers(headers);
     }
     try {
-      HttpResponse<byte[]> response = client.send(request.build(), BodyHandlers.ofByteArray());
+      HttpResponse<byte[]> response = answer(request.build());
       return new Answer(
           response.statusCode(),
           response.headers(),

@@ -108,7 +108,9 @@ class ExecutionTest {
     }
   }
 
+  /// By the resident size of the whole process, which other tests' heaps move: it is run alone.
   @Test
+  @Tag("long")
   void anArenaThatShrinksGivesBackWhatABigRunTook() throws Exception {
     long kept;
     try (Session session = load(expand(), DEFAULTS)) {
