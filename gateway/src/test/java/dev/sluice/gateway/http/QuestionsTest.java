@@ -3,8 +3,6 @@ package dev.sluice.gateway.http;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 
-import dev.sluice.gateway.config.ModelControl;
-import dev.sluice.gateway.config.GatewayConfig;
 import dev.sluice.gateway.testing.Rest;
 import dev.sluice.gateway.testing.RunningGateway;
 import dev.sluice.runtime.tensor.Datatype;
@@ -46,10 +44,7 @@ class QuestionsTest {
         models.resolve("batched/config.pbtxt"),
         "max_batch_size: 4\ndynamic_batching { max_queue_delay_microseconds: 100 }\n");
     OnnxGraph.write(models, "broken", 1, "not a model".getBytes(UTF_8));
-    gateway =
-        RunningGateway.start(
-            GatewayConfig.onFreePorts(models, folder.resolve("data"))
-                .with(ModelControl.defaults().withoutStrictReadiness()));
+    gateway = RunningGateway.start(models, folder.resolve("data"));
     rest = gateway.rest();
   }
 

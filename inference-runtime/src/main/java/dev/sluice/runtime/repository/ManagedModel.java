@@ -120,7 +120,7 @@ final class ManagedModel {
       Pin pin = house.pins().of(name).get(version);
       if (pin != null && pin.forbids(Move.UNLOAD)) {
         throw new ModelLoadException(
-            Kind.REFUSED, "model '%s' version %d stays: it is %s".formatted(name, version, pin.by()));
+            Kind.REFUSED, "model '%s' version %d stays: it is %s".formatted(name, version, pin.by(Move.UNLOAD)));
       }
       asked.remove(version);
       retire(version);
@@ -169,7 +169,7 @@ final class ManagedModel {
       house.pins().of(name).forEach(
           (version, pin) -> {
             if (pin.forbids(Move.UNLOAD_OF_MODEL)) {
-              held.add("version %d is %s".formatted(version, pin.by()));
+              held.add("version %d is %s".formatted(version, pin.by(Move.UNLOAD_OF_MODEL)));
             }
           });
       if (!held.isEmpty()) {
@@ -288,7 +288,7 @@ final class ManagedModel {
       throw new ModelLoadException(
           Kind.REFUSED,
           "model '%s' version %d is %s: replacing it would make the evidence another version's"
-              .formatted(name, version, pin.by()));
+              .formatted(name, version, pin.by(Move.REPLACEMENT)));
     }
   }
 

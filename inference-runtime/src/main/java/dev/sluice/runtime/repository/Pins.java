@@ -1,8 +1,11 @@
 package dev.sluice.runtime.repository;
 
-import java.util.EnumSet;
+import java.util.HashMap;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
+import java.util.function.Function;
+import java.util.stream.Collectors;
 
 /// What somebody outside the repository relies on: versions that policy, poll and unload leave where they are.
 @FunctionalInterface
@@ -28,21 +31,30 @@ public interface Pins {
 
   /// Why a version stays.
   ///
-  /// @param by for people, as in "version 2 of model 'm' stays: it is ..."
-  record Pin(Set<Move> forbidden, String by) {
+  /// @param reasons by the move that each forbids, for people, as in "version 2 of model 'm' stays: it is ..."
+  record Pin(Map<Move, String> reasons) {
     public Pin {
-      forbidden = Set.copyOf(forbidden);
+      reasons = Map.copyOf(reasons);
+    }
+
+    public Pin(Set<Move> forbidden, String by) {
+      this(forbidden.stream().collect(Collectors.toMap(Function.identity(), _ -> by)));
     }
 
     public boolean forbids(Move move) {
-      return forbidden.contains(move);
+      return reasons.containsKey(move);
     }
 
-    /// What both forbid, in the words of the one that forbids more.
+    /// What stands against a move that is forbidden.
+    public String by(Move move) {
+      return Objects.requireNonNull(reasons.get(move));
+    }
+
+    /// What either forbids; where both do, in the words of this one.
     public Pin and(Pin other) {
-      Set<Move> both = EnumSet.copyOf(forbidden);
-      both.addAll(other.forbidden);
-      return new Pin(both, forbidden.size() >= other.forbidden.size() ? by : other.by);
+      Map<Move, String> both = new HashMap<>(other.reasons);
+      both.putAll(reasons);
+      return new Pin(both);
     }
   }
 }
