@@ -37,6 +37,25 @@ public final class LedgerWords {
     WORD.setVolatile(memory, (long) index << 3, value);
   }
 
+  /// Without any order towards other threads' accesses.
+  long getPlain(int index) {
+    return (long) WORD.get(memory, (long) index << 3);
+  }
+
+  void setPlain(int index, long value) {
+    WORD.set(memory, (long) index << 3, value);
+  }
+
+  /// Publishes everything that this thread has written before.
+  void setRelease(int index, long value) {
+    WORD.setRelease(memory, (long) index << 3, value);
+  }
+
+  /// Sees everything that was written before the value it reads was released.
+  long getAcquire(int index) {
+    return (long) WORD.getAcquire(memory, (long) index << 3);
+  }
+
   /// The value after adding one.
   public long increment(int index) {
     return (long) WORD.getAndAdd(memory, (long) index << 3, 1L) + 1;

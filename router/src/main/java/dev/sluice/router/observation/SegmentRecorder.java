@@ -29,6 +29,8 @@ public final class SegmentRecorder {
   private final Map<FallbackReason, LongAdder> fellBack = new EnumMap<>(FallbackReason.class);
   private final LongAdder compared = new LongAdder();
   private final LongAdder disagreed = new LongAdder();
+  private final LongAdder repeated = new LongAdder();
+  private final LongAdder repeatDisagreed = new LongAdder();
   private final Histogram distanceMillionths =
       new ConcurrentHistogram((long) (Disagreement.DISTANCE_MAX / DISTANCE_UNIT), DIGITS);
 
@@ -44,6 +46,8 @@ public final class SegmentRecorder {
       case Observation.Failed o -> of(o.variant()).failed(o.latencyNanos());
       case Observation.FellBack o -> requireNonNull(fellBack.get(o.reason())).increment();
       case Observation.Compared o -> compared(o.disagreement());
+      case Observation.Repeated o -> repeated(o.repeatDisagrees());
+      case Observation.Measured _, Observation.Labelled _, Observation.Crashed _ -> {}
     }
   }
 
@@ -55,6 +59,13 @@ public final class SegmentRecorder {
     distanceMillionths.recordValue((long) (disagreement.distance() / DISTANCE_UNIT));
   }
 
+  private void repeated(boolean disagrees) {
+    repeated.increment();
+    if (disagrees) {
+      repeatDisagreed.increment();
+    }
+  }
+
   private VariantRecorder of(Variant variant) {
     return variant == Variant.BASELINE ? baseline : candidate;
   }
@@ -63,7 +74,8 @@ public final class SegmentRecorder {
     Map<FallbackReason, Long> reasons = new EnumMap<>(FallbackReason.class);
     fellBack.forEach((reason, count) -> reasons.put(reason, count.sum()));
     return new SegmentSnapshot(
-        baseline.snapshot(), candidate.snapshot(), reasons, compared.sum(), disagreed.sum(), distanceMillionths.copy());
+        baseline.snapshot(), candidate.snapshot(), reasons, compared.sum(), disagreed.sum(), repeated.sum(),
+        repeatDisagreed.sum(), distanceMillionths.copy());
   }
 
   private static final class VariantRecorder {

@@ -6,6 +6,7 @@ import org.HdrHistogram.Histogram;
 
 /// What a [SegmentRecorder] held at one moment. Snapshots of segments add up to the rollout's.
 ///
+/// @param repeated requests that the baseline ran twice, and `repeatDisagreed` those where it disagreed with itself
 /// @param distanceMillionths distances between answers, in millionths of the comparison's unit
 public record SegmentSnapshot(
     VariantSnapshot baseline,
@@ -13,6 +14,8 @@ public record SegmentSnapshot(
     Map<FallbackReason, Long> fellBack,
     long compared,
     long disagreed,
+    long repeated,
+    long repeatDisagreed,
     Histogram distanceMillionths) {
 
   /// @param answered requests answered to callers
@@ -37,6 +40,8 @@ public record SegmentSnapshot(
         reasons,
         compared + other.compared,
         disagreed + other.disagreed,
+        repeated + other.repeated,
+        repeatDisagreed + other.repeatDisagreed,
         sum(distanceMillionths, other.distanceMillionths));
   }
 
