@@ -61,6 +61,11 @@ public final class LedgerWords {
     return (long) WORD.getAndAdd(memory, (long) index << 3, 1L) + 1;
   }
 
+  /// The value after adding.
+  long add(int index, long value) {
+    return (long) WORD.getAndAdd(memory, (long) index << 3, value) + value;
+  }
+
   public boolean compareAndSet(int index, long expected, long value) {
     return WORD.compareAndSet(memory, (long) index << 3, expected, value);
   }

@@ -7,7 +7,7 @@ import dev.sluice.router.assignment.Variant;
 /// One object is filled again for each line, so that reading evidence allocates nothing. It belongs to the thread that reads.
 public final class Evidence {
 
-  /// What a line is about. Observations come first; the last four are the ledger's own.
+  /// What a line is about. Observations come first, then the ledger's own.
   public enum Kind {
     ANSWERED,
     FAILED,
@@ -18,6 +18,8 @@ public final class Evidence {
     LABELLED,
     CRASHED,
     ASSIGNED,
+    /// A hard bound was passed.
+    CAPPED,
     /// A test for late changes begins afresh in one place.
     RESTART,
     /// Time has passed.
