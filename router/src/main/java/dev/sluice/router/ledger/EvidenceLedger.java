@@ -45,6 +45,7 @@ import org.jspecify.annotations.Nullable;
 /// Layout, in words: `0` layout mark, `8` lines taken, `16` exposure, `24` lines weighed, `32..37` the verdict (rule + 1,
 /// segment + 1, bad, events, evidence, line), `40` rules that hold, `48..` hard bounds, from `64` one block of a cache line per
 /// place (all traffic, then the segments), then the names of segments found on the way, the keys met, two saved weights, the log.
+@SuppressWarnings("EnumOrdinal") // their order is part of the log's layout
 public final class EvidenceLedger {
 
   private static final int LAYOUT = 0;

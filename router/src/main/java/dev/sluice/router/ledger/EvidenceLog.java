@@ -16,6 +16,7 @@ import java.nio.charset.StandardCharsets;
 ///
 /// Layout of a line, in words: `0` its number + 1, `1` head, `2` ticket, `3` key hash, `4` and `5` values, `6` time, `7` epoch,
 /// `8..13` counts.
+@SuppressWarnings("EnumOrdinal") // their order is part of the log's layout
 final class EvidenceLog {
 
   /// Words of one line: two cache lines, so that writers of neighbouring lines do not disturb each other.

@@ -38,6 +38,7 @@ import org.jspecify.annotations.Nullable;
 /// **First failure of a key.** A sticky key meets the same variant again and again, so its second failure is no new evidence.
 /// Keys already counted are remembered in a bitmap. Two keys may share a bit: the later one is then left out, which happens to
 /// both variants alike.
+@SuppressWarnings("EnumOrdinal") // their order is part of the log's layout
 final class Scales {
 
   /// Failures that wait for their slice to end.

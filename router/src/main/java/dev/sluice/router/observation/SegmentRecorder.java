@@ -3,6 +3,7 @@ package dev.sluice.router.observation;
 import static java.util.Objects.requireNonNull;
 
 import dev.sluice.router.assignment.Variant;
+import dev.sluice.router.comparison.Cause;
 import dev.sluice.router.comparison.Disagreement;
 import dev.sluice.router.observation.SegmentSnapshot.VariantSnapshot;
 import java.util.EnumMap;
@@ -28,7 +29,7 @@ public final class SegmentRecorder {
   private final VariantRecorder candidate = new VariantRecorder();
   private final Map<FallbackReason, LongAdder> fellBack = new EnumMap<>(FallbackReason.class);
   private final LongAdder compared = new LongAdder();
-  private final LongAdder disagreed = new LongAdder();
+  private final Map<Cause, LongAdder> disagreed = new EnumMap<>(Cause.class);
   private final LongAdder repeated = new LongAdder();
   private final LongAdder repeatDisagreed = new LongAdder();
   private final Histogram distanceMillionths =
@@ -37,6 +38,9 @@ public final class SegmentRecorder {
   public SegmentRecorder() {
     for (FallbackReason reason : FallbackReason.values()) {
       fellBack.put(reason, new LongAdder());
+    }
+    for (Cause cause : Cause.values()) {
+      disagreed.put(cause, new LongAdder());
     }
   }
 
@@ -54,7 +58,7 @@ public final class SegmentRecorder {
   private void compared(Disagreement disagreement) {
     compared.increment();
     if (disagreement.disagrees()) {
-      disagreed.increment();
+      requireNonNull(disagreed.get(disagreement.cause())).increment();
     }
     distanceMillionths.recordValue((long) (disagreement.distance() / DISTANCE_UNIT));
   }
@@ -73,9 +77,12 @@ public final class SegmentRecorder {
   public SegmentSnapshot snapshot() {
     Map<FallbackReason, Long> reasons = new EnumMap<>(FallbackReason.class);
     fellBack.forEach((reason, count) -> reasons.put(reason, count.sum()));
+    Map<Cause, Long> causes = new EnumMap<>(Cause.class);
+    disagreed.forEach((cause, count) -> causes.put(cause, count.sum()));
+    causes.remove(Cause.NONE);
     return new SegmentSnapshot(
-        baseline.snapshot(), candidate.snapshot(), reasons, compared.sum(), disagreed.sum(), repeated.sum(),
-        repeatDisagreed.sum(), distanceMillionths.copy());
+        baseline.snapshot(), candidate.snapshot(), reasons, compared.sum(), causes, repeated.sum(), repeatDisagreed.sum(),
+        distanceMillionths.copy());
   }
 
   private static final class VariantRecorder {

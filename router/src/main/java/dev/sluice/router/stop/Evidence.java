@@ -5,6 +5,7 @@ import dev.sluice.router.assignment.Variant;
 /// One line of the evidence log, as the rules read it: an observation in primitive fields, with what was counted when it came in.
 ///
 /// One object is filled again for each line, so that reading evidence allocates nothing. It belongs to the thread that reads.
+@SuppressWarnings("EnumOrdinal") // their order is part of the log's layout
 public final class Evidence {
 
   /// What a line is about. Observations come first, then the ledger's own.

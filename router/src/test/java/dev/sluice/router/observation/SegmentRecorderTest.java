@@ -3,6 +3,7 @@ package dev.sluice.router.observation;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.sluice.router.assignment.Variant;
+import dev.sluice.router.comparison.Cause;
 import dev.sluice.router.comparison.Disagreement;
 import dev.sluice.router.observation.Observation.Answered;
 import dev.sluice.router.observation.Observation.Compared;
@@ -22,6 +23,7 @@ import org.junit.jupiter.api.Test;
 
 final class SegmentRecorderTest {
 
+  private static final List<Cause> CAUSES = List.of(Cause.values());
   private static final List<FallbackReason> REASONS = List.of(FallbackReason.values());
 
   @Test
@@ -43,6 +45,8 @@ final class SegmentRecorderTest {
     assertThat(snapshot.fellBack()).containsEntry(FallbackReason.LATE, 1L).containsEntry(FallbackReason.FAILED, 0L);
     assertThat(snapshot.compared()).isEqualTo(2);
     assertThat(snapshot.disagreed()).isEqualTo(1);
+    assertThat(snapshot.disagreedByCause())
+        .containsEntry(Cause.SHAPE, 1L).containsEntry(Cause.DISTANCE, 0L).doesNotContainKey(Cause.NONE);
     assertThat(snapshot.distanceMillionths().getMinValue()).isBetween(248_000L, 252_000L);
   }
 
@@ -135,13 +139,14 @@ final class SegmentRecorderTest {
       case 0 -> new Answered(1, 0, variant, random.nextBoolean(), nanos);
       case 1 -> new Failed(1, 0, variant, random.nextBoolean(), nanos);
       case 2 -> new FellBack(1, 0, REASONS.get(random.nextInt(REASONS.size())));
-      default -> new Compared(1, 0, new Disagreement(random.nextDouble(0, 10), random.nextBoolean()));
+      default -> new Compared(1, 0, new Disagreement(random.nextDouble(0, 10), CAUSES.get(random.nextInt(CAUSES.size())), 0.5));
     };
   }
 
   private static void assertSame(SegmentSnapshot actual, SegmentSnapshot expected, long seed) {
     assertThat(counts(actual)).as("seed %d", seed).isEqualTo(counts(expected));
     assertThat(actual.fellBack()).as("seed %d", seed).isEqualTo(expected.fellBack());
+    assertThat(actual.disagreedByCause()).as("seed %d", seed).isEqualTo(expected.disagreedByCause());
     assertThat(bars(actual)).as("seed %d", seed).isEqualTo(bars(expected));
   }
 
