@@ -20,6 +20,7 @@ import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
 
 /// A rollout's exposure and evidence, in words that every thread may read and write at once.
@@ -81,21 +82,17 @@ public final class EvidenceLedger {
   /// @param margins of the ratios that promotions are to be shown to be below
   /// @param callMillisMax how long a call may take
   /// @param lines of the log, a power of two from 64: half of them can be replayed at any time
-  public record Plan(ArmedRules rules, double[] margins, long callMillisMax, int lines) {
+  /// @param flips whether a verdict flips the exposure; false for a dry run
+  public record Plan(ArmedRules rules, List<Double> margins, long callMillisMax, int lines, boolean flips) {
 
     /// The lines that a gateway keeps of each rollout: half a megabyte.
     public static final int LINES = 4_096;
 
     public Plan {
-      margins = margins.clone();
+      margins = List.copyOf(margins);
       if (Integer.bitCount(lines) != 1 || lines < 64) {
         throw new IllegalArgumentException("lines: " + lines + " is not a power of two from 64");
       }
-    }
-
-    @Override
-    public double[] margins() {
-      return margins.clone();
     }
 
     /// The size of the memory that a ledger lives in.
@@ -155,6 +152,9 @@ public final class EvidenceLedger {
   private volatile Interest interest;
   private volatile boolean decided;
 
+  /// The verdict until some thread has taken it to report it.
+  private final AtomicReference<@Nullable Trip> unreported = new AtomicReference<>();
+
   private final Map<String, Integer> found = new ConcurrentHashMap<>();
   private final List<String> names = new java.util.concurrent.CopyOnWriteArrayList<>();
   private final AtomicInteger wanted = new AtomicInteger();
@@ -191,7 +191,7 @@ public final class EvidenceLedger {
         frozen = nanos == 0 ? frozen : Math.min(frozen, nanos);
       }
     }
-    return Interest.of(rules, plan.margins().length > 0, frozen);
+    return Interest.of(rules, !plan.margins().isEmpty(), frozen);
   }
 
   /// The rules that this ledger's evidence is for.
@@ -276,7 +276,7 @@ public final class EvidenceLedger {
     }
     long number = take();
     log.writeDiscovered(number, name, nowMillis);
-    weigh(); // at most a verdict that others' lines had brought about: see trip()
+    weigh();
   }
 
   /// Where evidence stands, for a request that is about to be dispatched. To be read before the request is counted anywhere.
@@ -307,7 +307,7 @@ public final class EvidenceLedger {
     if (assignment.keyHash() == Assignment.NO_KEY) {
       return 1;
     }
-    long bit = assignment.keyHash() * 0x9E37_79B9_7F4A_7C15L >>> 64 - 21;
+    long bit = (assignment.keyHash() * 0x9E37_79B9_7F4A_7C15L) >>> (64 - 21);
     int word = plan.keysAt() + (int) (bit >>> 6);
     long mask = 1L << bit;
     long before = words.get(word);
@@ -338,10 +338,10 @@ public final class EvidenceLedger {
       if (caps[i] != Long.MAX_VALUE && since > limit(i) && !decided) {
         long number = take();
         log.write(number, Kind.CAPPED, 0, 0, caps[i], plan.cap(bounded), nowMillis);
-        return weigh();
+        weigh();
       }
     }
-    return null;
+    return verdict();
   }
 
   /// A new step begins: hard bounds count from here.
@@ -381,10 +381,10 @@ public final class EvidenceLedger {
   }
 
   private void restartAt(long events, int segment, long nowMillis) {
-    if ((events & words.get(block(segment) + SPACING) - 1) == 0 && !decided) {
+    if ((events & (words.get(block(segment) + SPACING) - 1)) == 0 && !decided) {
       long number = take();
       log.write(number, Kind.RESTART, segment + 1, 0, 0, 0, nowMillis);
-      weigh(); // no bad event, so no verdict of its own; others' are in trip()
+      weigh();
     }
   }
 
@@ -392,16 +392,16 @@ public final class EvidenceLedger {
 
   /// Adds one observation.
   ///
-  /// @return the verdict, to the one thread that brought it about: it flips
+  /// @return the verdict, to one thread: it reports the flip, which has happened by now. Whoever weighs the tripping line flips,
+  ///     before it weighs or does anything else.
   public @Nullable Trip record(Observation observation, long nowMillis) {
     count(observation);
-    if (decided || !interest.in(observation)) {
-      return isBounded(observation) ? capped(nowMillis) : null;
+    if (!decided && interest.in(observation)) {
+      long number = take();
+      log.write(number, observation, nowMillis);
+      weigh();
     }
-    long number = take();
-    log.write(number, observation, nowMillis);
-    Trip trip = weigh();
-    return trip == null && isBounded(observation) ? capped(nowMillis) : trip;
+    return isBounded(observation) ? capped(nowMillis) : verdict();
   }
 
   private void count(Observation observation) {
@@ -453,14 +453,14 @@ public final class EvidenceLedger {
   /// Time has passed. To be called now and then, at least a few times while a call may take: rules about both variants side by
   /// side look at their evidence then.
   ///
-  /// @return the verdict, to the one thread that brought it about: it flips
+  /// @return the verdict, to one thread
   public @Nullable Trip tick(long nowMillis) {
-    if (decided || !scales.wantsTick(nowMillis)) {
-      return null;
+    if (!decided && scales.wantsTick(nowMillis)) {
+      long number = take();
+      log.write(number, Kind.TICK, 0, 0, 0, 0, nowMillis);
+      weigh();
     }
-    long number = take();
-    log.write(number, Kind.TICK, 0, 0, 0, 0, nowMillis);
-    return weigh();
+    return verdict();
   }
 
   /// Freezes a latency quantile of the baseline, in nanoseconds: from now on calls of both variants are held against it.
@@ -491,21 +491,20 @@ public final class EvidenceLedger {
   }
 
   /// Weighs what is ready, unless another thread does.
-  private @Nullable Trip weigh() {
+  private void weigh() {
 
-    Trip trip = null;
     // Looking again after letting go: a line published in between has found the scales taken.
     while (!decided && log.isPublished(words.get(WEIGHED)) && weighing.compareAndSet(false, true)) {
       try {
         long number = words.get(WEIGHED);
         while (!decided && log.isPublished(number)) {
           complete(number);
-          trip = weigh(number);
+          Trip trip = weigh(number);
           number++;
           words.setRelease(WEIGHED, number);
           if (trip != null) {
             decide(trip);
-          } else if ((number & log.capacity() / 2 - 1) == 0) {
+          } else if ((number & (log.capacity() / 2 - 1)) == 0) {
             save(number);
           }
         }
@@ -513,7 +512,6 @@ public final class EvidenceLedger {
         weighing.set(false);
       }
     }
-    return trip;
   }
 
   private void decide(Trip trip) {
@@ -523,7 +521,16 @@ public final class EvidenceLedger {
     words.set(TRIP + 4, Double.doubleToRawLongBits(trip.evidence()));
     words.set(TRIP + 5, trip.line());
     words.set(TRIP, trip.rule() + 1);
+    if (plan.flips()) {
+      flip();
+    }
+    unreported.set(trip);
     decided = true;
+  }
+
+  /// The verdict, to one caller.
+  private @Nullable Trip verdict() {
+    return decided && unreported.get() != null ? unreported.getAndSet(null) : null;
   }
 
   private void complete(long number) {
@@ -566,7 +573,7 @@ public final class EvidenceLedger {
     byte[] bytes = name.getBytes(StandardCharsets.UTF_8);
     for (int i = 0; i < bytes.length; i++) {
       int word = at + 1 + i / 8;
-      words.setPlain(word, words.getPlain(word) | (bytes[i] & 0xFFL) << 8 * (i % 8));
+      words.setPlain(word, words.getPlain(word) | ((bytes[i] & 0xFFL) << (8 * (i % 8))));
     }
     words.set(at, bytes.length);
     names.add(name);
@@ -678,7 +685,7 @@ public final class EvidenceLedger {
 
   /// The place of the weights that are saved at this line: one of two, in turn.
   private int saved(long number) {
-    return savedAt + (int) (number / (log.capacity() / 2) & 1) * (1 + scales.words());
+    return savedAt + (int) ((number / (log.capacity() / 2)) & 1) * (1 + scales.words());
   }
 
   private void save(long number) {
@@ -701,7 +708,7 @@ public final class EvidenceLedger {
       }
       byte[] bytes = new byte[length];
       for (int b = 0; b < length; b++) {
-        bytes[b] = (byte) (words.getPlain(at + 1 + b / 8) >>> 8 * (b % 8));
+        bytes[b] = (byte) (words.getPlain(at + 1 + b / 8) >>> (8 * (b % 8)));
       }
       String name = new String(bytes, StandardCharsets.UTF_8);
       found.put(name, segments.declaredAndOther() + names.size());
@@ -717,6 +724,9 @@ public final class EvidenceLedger {
     interest = interest();
     if (words.get(TRIP) != 0) {
       decided = true;
+      if (plan.flips()) {
+        flip(); // died between the verdict and the flip
+      }
       return null;
     }
     // Lines that were taken but never published: their writers died.
@@ -726,7 +736,8 @@ public final class EvidenceLedger {
         log.writeVoid(number);
       }
     }
-    return weigh();
+    weigh();
+    return verdict();
   }
 
   /// @param latest else the earlier one, if the lines after it are still there

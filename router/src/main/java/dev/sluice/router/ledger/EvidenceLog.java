@@ -51,7 +51,7 @@ final class EvidenceLog {
   }
 
   private int line(long number) {
-    return begin + (int) (number & capacity - 1) * LINE;
+    return begin + (int) (number & (capacity - 1)) * LINE;
   }
 
   // --- writing: any thread, into a line whose number it has taken --------------------------------------------------------
@@ -103,7 +103,7 @@ final class EvidenceLog {
       long packed = 0;
       for (int i = 7; i >= 0; i--) {
         int index = word * 8 + i;
-        packed = packed << 8 | (index < name.length ? name[index] & 0xFF : 0);
+        packed = (packed << 8) | (index < name.length ? name[index] & 0xFF : 0);
       }
       words.setPlain(at + COUNTED + word, packed);
     }
@@ -167,7 +167,7 @@ final class EvidenceLog {
     int at = line(number);
     byte[] name = new byte[(int) words.getPlain(at + A)];
     for (int i = 0; i < name.length; i++) {
-      name[i] = (byte) (words.getPlain(at + COUNTED + i / 8) >>> 8 * (i % 8));
+      name[i] = (byte) (words.getPlain(at + COUNTED + i / 8) >>> (8 * (i % 8)));
     }
     return new String(name, StandardCharsets.UTF_8);
   }

@@ -92,9 +92,9 @@ final class Scales {
 
   /// @param margins of the ratios that promotions are to be shown to be below
   /// @param callMillisMax how long a call takes at most; what takes longer is no evidence for rules about both variants
-  Scales(ArmedRules rules, double[] margins, long callMillisMax) {
+  Scales(ArmedRules rules, List<Double> margins, long callMillisMax) {
     this.rules = rules;
-    this.acceptances = Arrays.stream(margins).mapToObj(RatioAcceptance::new).toList();
+    this.acceptances = margins.stream().map(RatioAcceptance::new).toList();
     this.callMillisMax = Math.max(SLICES_OPEN, callMillisMax);
     this.sliceMillis = this.callMillisMax / SLICES_OPEN;
     this.places = rules.segments().capacity() + 1;

@@ -4,11 +4,10 @@ import dev.sluice.router.ledger.EvidenceLedger;
 import dev.sluice.router.stop.ArmedRule;
 import dev.sluice.router.stop.StopRule;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 
 /// A rollout's ledger as expansion looks at it.
-public record LedgerEvidence(EvidenceLedger ledger, double[] margins) implements RolloutMachine.Evidence {
+public record LedgerEvidence(EvidenceLedger ledger, List<Double> margins) implements RolloutMachine.Evidence {
 
   @Override
   public long shadowsCompleted(int segment) {
@@ -58,6 +57,6 @@ public record LedgerEvidence(EvidenceLedger ledger, double[] margins) implements
 
   @Override
   public double errorRatioBelow(double margin) {
-    return ledger.acceptance(Arrays.binarySearch(margins, margin));
+    return ledger.acceptance(margins.indexOf(margin));
   }
 }

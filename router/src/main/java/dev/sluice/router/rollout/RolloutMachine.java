@@ -140,7 +140,7 @@ public final class RolloutMachine {
                 .formatted(step.until().observationsPerSegment() - since, unit, segments.name(segment)));
       }
     }
-    double perMilli = total / Math.max(1.0, nowMillis - running.enteredMillis());
+    double perMilli = (double) total / Math.max(1, nowMillis - running.enteredMillis());
     for (Acceptance acceptance : step.until().accept()) {
       String wanting = wanting(acceptance, evidence, perMilli);
       if (!wanting.isEmpty()) {

@@ -111,18 +111,19 @@ public record RolloutNote(
 
   /// What the evidence of such an attempt needs to know.
   public EvidenceLedger.Plan plan(int attempt) {
-    return new EvidenceLedger.Plan(arm(attempt), margins(), fallback.timeoutMillis(), EvidenceLedger.Plan.LINES);
+    return new EvidenceLedger.Plan(arm(attempt), margins(), fallback.timeoutMillis(), EvidenceLedger.Plan.LINES,
+        mode == Mode.LIVE);
   }
 
   /// The ratios that some step wants shown, in order.
-  public double[] margins() {
+  public List<Double> margins() {
     return steps.stream()
         .flatMap(step -> step.until().accept().stream())
         .filter(ErrorRatioBelow.class::isInstance)
-        .mapToDouble(acceptance -> ((ErrorRatioBelow) acceptance).margin())
+        .map(acceptance -> ((ErrorRatioBelow) acceptance).margin())
         .distinct()
         .sorted()
-        .toArray();
+        .toList();
   }
 
   public RolloutNote {
