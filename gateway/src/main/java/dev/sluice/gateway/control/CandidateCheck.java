@@ -122,9 +122,8 @@ final class CandidateCheck {
     }
     int rank = spec.shape().rank();
     long rowLength = spec.shape().isAnyRank() ? -1 : rank == 0 ? 1 : spec.shape().dim(rank - 1);
-    return comparison instanceof Comparison.Threshold threshold && rowLength >= 0 && threshold.column() >= rowLength
-        ? "column %d: the output's rows have %d elements".formatted(threshold.column(), rowLength)
-        : "";
+    String misfit = rowLength < 0 || spec.datatype() == Datatype.BYTES ? null : comparison.misfit(rowLength);
+    return misfit == null ? "" : misfit;
   }
 
   private static ControlFailure invalid(String path, String message) {

@@ -156,6 +156,14 @@ final class RolloutMessages {
                 report.putFallbacks(reason.label(), count);
               }
             });
+    snapshot
+        .disagreedByCause()
+        .forEach(
+            (cause, count) -> {
+              if (count > 0) {
+                report.putDisagreementsByCause(cause.label(), count);
+              }
+            });
     return report.build();
   }
 

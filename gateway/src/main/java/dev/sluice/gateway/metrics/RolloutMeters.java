@@ -3,6 +3,7 @@ package dev.sluice.gateway.metrics;
 import dev.sluice.router.assignment.Exposure;
 import dev.sluice.router.assignment.Segments;
 import dev.sluice.router.assignment.Variant;
+import dev.sluice.router.comparison.Cause;
 import dev.sluice.router.observation.FallbackReason;
 import dev.sluice.router.observation.Observation;
 import dev.sluice.router.rollout.RolloutNote;
@@ -32,7 +33,7 @@ public final class RolloutMeters {
   private final List<Map<Variant, CallMeters>> calls = new ArrayList<>();
   private final List<Map<FallbackReason, Counter>> fallbacks = new ArrayList<>();
   private final List<DistributionSummary> disagreement = new ArrayList<>();
-  private final List<Counter> disagreed = new ArrayList<>();
+  private final List<Map<Cause, Counter>> disagreed = new ArrayList<>();
   private final List<Map<Variant, Counter>> failures = new ArrayList<>();
   private final List<Meter> whileLive = new ArrayList<>();
   private LongSupplier shadowsDropped = () -> 0;
@@ -66,11 +67,18 @@ public final class RolloutMeters {
               .serviceLevelObjectives(DISTANCE_BUCKETS)
               .tags(compared)
               .register(registry));
-      disagreed.add(
-          Counter.builder("sluice.disagreements")
-              .description("Compared requests whose answers were farther apart than the note allows")
-              .tags(compared)
-              .register(registry));
+      Map<Cause, Counter> byCause = new EnumMap<>(Cause.class);
+      for (Cause cause : Cause.values()) {
+        if (cause != Cause.NONE) {
+          byCause.put(
+              cause,
+              Counter.builder("sluice.disagreements")
+                  .description("Compared requests whose answers were farther apart than the note allows")
+                  .tags(compared.and("cause", cause.label()))
+                  .register(registry));
+        }
+      }
+      disagreed.add(byCause);
       Map<Variant, Counter> failed = new EnumMap<>(Variant.class);
       for (Variant variant : Variant.values()) {
         failed.put(
@@ -99,9 +107,7 @@ public final class RolloutMeters {
       case Observation.FellBack o -> increment(fallbacks.get(o.segment()), o.reason());
       case Observation.Compared o -> {
         disagreement.get(o.segment()).record(o.disagreement().distance());
-        if (o.disagreement().disagrees()) {
-          disagreed.get(o.segment()).increment();
-        }
+        increment(disagreed.get(o.segment()), o.disagreement().cause());
       }
     }
   }

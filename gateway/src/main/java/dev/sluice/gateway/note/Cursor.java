@@ -172,6 +172,10 @@ final class Cursor {
     return (path.isEmpty() ? "" : path + ".") + shortened(name);
   }
 
+  boolean isList() {
+    return node instanceof SequenceNode;
+  }
+
   /// Reads each element of a list of at least `min`, and keeps the good ones with their places.
   <T> List<Placed<T>> each(int min, Function<Cursor, Optional<T>> read) {
     List<Placed<T>> all = new ArrayList<>();

@@ -7,6 +7,7 @@ import dev.sluice.gateway.note.Cursor.Placed;
 import dev.sluice.router.assignment.SegmentRule;
 import dev.sluice.router.assignment.Segments;
 import dev.sluice.router.comparison.Comparison;
+import dev.sluice.router.comparison.Comparison.Boxes;
 import dev.sluice.router.rollout.RolloutNote;
 import dev.sluice.router.rollout.RolloutNote.BlastRadius;
 import dev.sluice.router.rollout.RolloutNote.FallbackPath;
@@ -59,7 +60,10 @@ public final class NoteReader {
       List.of(
           "rollout", "model", "owner", "summary", "baseline", "candidate", "key", "segments", "compare", "steps",
           "stopRules", "alpha", "fallback", "blastRadius", "promotion", "coolDown", "successMetrics", "contacts");
-  static final List<String> COMPARISON = List.of("threshold", "column", "absolute", "relative");
+  static final List<String> COMPARISON =
+      List.of(
+          "threshold", "column", "absolute", "relative", "scale", "ulp", "top-k", "overlap", "rank-correlation", "cosine",
+          "kl", "js", "iou", "format");
   static final List<String> STEP = List.of("shadow", "canary", "until");
   static final List<String> UNTIL = List.of("observations", "perSegment", "time");
   static final List<String> STOP_RULE = List.of("error-rate", "fallback-rate", "disagreement-rate", "latency");
@@ -67,6 +71,12 @@ public final class NoteReader {
   static final List<String> LATENCY = List.of("over", "limit", "segments");
   static final List<String> FALLBACK = List.of("deadlineShare", "timeout");
   static final List<String> BLAST_RADIUS = List.of("weight", "exclude");
+
+  private static final String COMPARISONS_KNOWN =
+      "top-1, exact, or one of threshold, absolute, relative, ulp, top-k, rank-correlation, cosine, kl, js, iou";
+  private static final Set<String> WHOLE_NUMBERS = Set.of("ulp", "top-k");
+  private static final Map<String, Boxes.Format> BOX_FORMATS =
+      Map.of("xyxy", Boxes.Format.XYXY, "xywh", Boxes.Format.XYWH, "cxcywh", Boxes.Format.CXCYWH);
 
   private static final double ALPHA = 0.001;
   private static final double DEADLINE_SHARE = 0.5;
@@ -203,26 +213,92 @@ public final class NoteReader {
     return byOutput;
   }
 
+  /// One comparison, or a list of them.
   private static Optional<Comparison> comparison(Cursor at) {
+    if (at.isList()) {
+      List<Comparison> several = Placed.values(at.each(1, NoteReader::oneComparison));
+      return at.make(() -> new Comparison.Several(several));
+    }
+    return oneComparison(at);
+  }
+
+  private static Optional<Comparison> oneComparison(Cursor at) {
     if (at.isScalar()) {
       return at.oneOf(Map.of("top-1", new Comparison.TopOne(), "exact", new Comparison.Exact()));
     }
     Fields fields = at.fields(COMPARISON);
-    boolean tolerance = fields.has("absolute") || fields.has("relative");
-    if (tolerance && (fields.has("threshold") || fields.has("column"))) {
-      at.problem("is both a threshold and a tolerance; expected one of them");
+    List<String> kinds = fields.found().keySet().stream().map(NoteReader::comparisonKind).distinct().toList();
+    List<String> leading = fields.found().keySet().stream()
+        .filter(field -> field.equals("relative") || comparisonKind(field).equals(field))
+        .map(NoteReader::comparisonKind)
+        .distinct()
+        .toList();
+    if (leading.size() > 1) {
+      at.problem(
+          "is both '%s' and '%s'; expected one of them, or a list of comparisons"
+              .formatted(leading.get(0), leading.get(1)));
+    } else if (leading.isEmpty() && !at.hasProblems()) {
+      at.problem("says nothing to compare by; expected " + COMPARISONS_KNOWN);
+    } else if (kinds.size() > 1 && !at.hasProblems()) {
+      at.problem("has fields of '%s' and of '%s'; expected those of one".formatted(kinds.get(0), kinds.get(1)));
     }
-    if (tolerance) {
-      double absolute = fields.optional("absolute").map(Cursor::decimal).orElse(0.0);
-      double relative = fields.optional("relative").map(Cursor::decimal).orElse(0.0);
-      return at.make(() -> new Comparison.Numeric(absolute, relative));
+    return at.hasProblems() ? Optional.empty() : comparison(leading.getFirst(), at, fields);
+  }
+
+  /// The field that says what a comparison is, for this one and those that go with it.
+  private static String comparisonKind(String field) {
+    return switch (field) {
+      case "column" -> "threshold";
+      case "relative", "scale" -> "absolute";
+      case "overlap" -> "top-k";
+      case "format" -> "iou";
+      default -> field;
+    };
+  }
+
+  private static Optional<Comparison> comparison(String kind, Cursor at, Fields fields) {
+    double number = WHOLE_NUMBERS.contains(kind) ? 0 : fields.optional(kind).map(Cursor::decimal).orElse(0.0);
+    return switch (kind) {
+      case "absolute" -> {
+        double relative = fields.optional("relative").map(Cursor::decimal).orElse(0.0);
+        double scale = fields.optional("scale").map(NoteReader::scale).orElse(0.0);
+        yield at.make(() -> new Comparison.Numeric(number, relative, scale));
+      }
+      case "threshold" -> {
+        int column = fields.optional("column").map(NoteReader::index).orElse(-1);
+        yield at.make(() -> new Comparison.Threshold(number, column));
+      }
+      case "ulp" -> {
+        long most = fields.required("ulp").wholeNumber(0);
+        yield at.make(() -> new Comparison.Ulp(most));
+      }
+      case "top-k" -> {
+        int k = index(fields.required("top-k"));
+        double overlap = fields.optional("overlap").map(Cursor::decimal).orElse(1.0);
+        yield at.make(() -> new Comparison.TopK(k, overlap));
+      }
+      case "iou" -> {
+        Optional<Boxes.Format> format = fields.required("format").oneOf(BOX_FORMATS);
+        yield at.make(() -> new Boxes(number, format.orElseThrow()));
+      }
+      case "rank-correlation" -> at.make(() -> new Comparison.RankCorrelation(number));
+      case "cosine" -> at.make(() -> new Comparison.Cosine(number));
+      case "kl" -> at.make(() -> new Comparison.KullbackLeibler(number));
+      case "js" -> at.make(() -> new Comparison.JensenShannon(number));
+      default -> throw new IllegalStateException("no reader for the comparison " + kind);
+    };
+  }
+
+  private static double scale(Cursor at) {
+    double scale = at.decimal();
+    if (scale <= 0 && !at.hasProblems()) {
+      at.problem("is %s; expected a number above 0".formatted(scale));
     }
-    if (!fields.has("threshold") && !at.hasProblems()) {
-      at.problem("says nothing to compare by; expected top-1, exact, a threshold, or absolute and relative");
-    }
-    double threshold = fields.optional("threshold").map(Cursor::decimal).orElse(0.0);
-    int column = (int) Math.min(fields.optional("column").map(c -> c.wholeNumber(0)).orElse(-1L), Integer.MAX_VALUE);
-    return at.make(() -> new Comparison.Threshold(threshold, column));
+    return scale;
+  }
+
+  private static int index(Cursor at) {
+    return (int) Math.min(at.wholeNumber(0), Integer.MAX_VALUE);
   }
 
   private static Optional<Step> step(Cursor at) {

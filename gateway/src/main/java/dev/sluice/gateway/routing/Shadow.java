@@ -40,6 +40,7 @@ final class Shadow implements AutoCloseable {
   private final LiveRollout rollout;
   private final Routes routes;
   private final Lanes lanes;
+  private final AnswerComparison comparison;
   private final ArrayBlockingQueue<Copy> queue = new ArrayBlockingQueue<>(WAITING_MAX);
   private final AtomicLong queuedBytes = new AtomicLong();
   private final LongAdder dropped = new LongAdder();
@@ -51,6 +52,7 @@ final class Shadow implements AutoCloseable {
     this.rollout = rollout;
     this.routes = routes;
     this.lanes = lanes;
+    this.comparison = new AnswerComparison(rollout.note().comparisons());
     this.thread = Thread.ofPlatform().daemon().name("sluice-shadow-" + rollout.note().name()).start(this::runCopies);
   }
 
@@ -107,7 +109,7 @@ final class Shadow implements AutoCloseable {
     int segment = copy.assignment().segment();
     long number =
         variant == Variant.CANDIDATE ? rollout.note().candidateVersion() : rollout.note().baselineVersion();
-    boolean compares = AnswerComparison.applies(rollout.note().comparisons(), copy.request().outputs());
+    boolean compares = comparison.applies(copy.request().outputs());
     if (variant == Variant.CANDIDATE) {
       rollout.ledger().dispatchedShadow(segment);
     }
@@ -172,8 +174,7 @@ final class Shadow implements AutoCloseable {
           new Observation.Compared(
               assignment.epoch(),
               assignment.segment(),
-              AnswerComparison.compare(
-                  rollout.note().comparisons(),
+              comparison.compare(
                   candidateShadowed ? copy.answer() : outputs,
                   candidateShadowed ? outputs : copy.answer())),
           id);
