@@ -24,7 +24,7 @@ final class DetectionFiguresTest {
     "0.005, 0.01, 5218, 9670, 1.2",
     "0.005, 0.02,  638, 1481, 1.12",
     "0.005, 0.05,  110,  282, 1.05",
-    // Bad events come two apart on average: the page's 5 and 10 are 3 and 7 when its own table is applied.
+    // The page's own grid gives 3 (11) here, not its 5 (10): two bad among 3, or three among 15.
     "0.005, 0.50,    5,   10, 1.3",
     "0.005, 1.00,    2,    2, 1",
     "0.01,  0.05,  196,  463, 1.05",
