@@ -193,7 +193,7 @@ public final class NoteReader {
             new RolloutNote(
                 name, model, owner, baseline, candidate, key, segments, comparisons, Placed.values(steps),
                 Placed.values(rules), alpha, fallback.orElseThrow(), blastRadius.orElseThrow(), promotion,
-                coolDownMillis));
+                coolDownMillis, null, 0, RolloutNote.Mode.LIVE));
   }
 
   private static List<SegmentRule> segments(Cursor at) {
@@ -355,7 +355,11 @@ public final class NoteReader {
   /// The router says which alpha it can arm; without rules, asking costs nothing.
   private static double alpha(Cursor at) {
     double alpha = at.decimal();
-    at.make(() -> new ArmedRules(List.of(), alpha, new Segments(List.of())));
+    at.make(
+        () -> {
+          ArmedRules.checkAlpha(alpha);
+          return alpha;
+        });
     return alpha;
   }
 
