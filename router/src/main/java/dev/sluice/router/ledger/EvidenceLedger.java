@@ -45,7 +45,7 @@ import org.jspecify.annotations.Nullable;
 /// by its own share.
 ///
 /// Layout, in words: `0` layout mark, `8` lines taken, `16` exposure, `24` lines weighed, `32..37` the verdict (rule + 1,
-/// segment + 1, bad, events, evidence, line), `40` rules that hold, `48..` hard bounds, from `64` one block of a cache line per
+/// segment + 1, bad, events, evidence, line), `40` rules that hold, `41` lines left out, `48..` hard bounds, from `64` one block of a cache line per
 /// place (all traffic, then the segments), then the names of segments found on the way, the keys met, three saved weights, the log.
 @SuppressWarnings("EnumOrdinal") // their order is part of the log's layout
 public final class EvidenceLedger {
@@ -56,6 +56,7 @@ public final class EvidenceLedger {
   private static final int WEIGHED = 24;
   private static final int TRIP = 32;
   private static final int HOLDING = 40;
+  private static final int LEFT_OUT = 41;
   private static final int BOUNDED = 48; // requests, failures, keys, nanos; then the same at the step's entry
   private static final int BOUNDED_AT_ENTRY = 52;
   private static final int BLOCKS = 64;
@@ -561,6 +562,9 @@ public final class EvidenceLedger {
       }
       number = words.get(TAKEN);
     }
+    if (!decided) {
+      words.increment(LEFT_OUT);
+    }
     return NO_LINE;
   }
 
@@ -708,6 +712,11 @@ public final class EvidenceLedger {
       case CANDIDATE_ASSIGNMENTS -> words.get(block + LIVE_ASSIGNED);
       case COMPARISONS -> words.get(block + COMPARISONS_DISPATCHED);
     };
+  }
+
+  /// Lines for which there was no room in the log.
+  public long leftOut() {
+    return words.get(LEFT_OUT);
   }
 
   /// A test's evidence at this moment, unweighted.
