@@ -144,11 +144,12 @@ class ArchitectureTest {
   }
 
   @Test
-  void onlyTwoClassesMakeStatusesOfFailures() {
+  void onlyTwoClassesMakeStatusesOfFailuresAndOneOfWhatCannotBeRead() {
     noClasses().that().resideInAPackage("dev.sluice.gateway..")
         .and().resideOutsideOfPackages("dev.sluice.gateway.cli..", "dev.sluice.gateway.demo..")
         .and().doNotHaveFullyQualifiedName("dev.sluice.gateway.inference.Statuses")
         .and().doNotHaveFullyQualifiedName("dev.sluice.gateway.control.ControlStatuses")
+        .and().doNotHaveFullyQualifiedName("dev.sluice.gateway.rpc.UnreadableRequests")
         .should().accessClassesThat().belongToAnyOf(Status.class, StatusProto.class, com.google.rpc.Status.class)
         .orShould().callConstructor(StatusRuntimeException.class, Status.class)
         .orShould().callConstructor(StatusException.class, Status.class)
