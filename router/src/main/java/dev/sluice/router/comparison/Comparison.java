@@ -62,23 +62,13 @@ public sealed interface Comparison {
       bench.add(cause.compareTo(Cause.DISTANCE) > 0 ? Disagreement.DISTANCE_MAX : largest, cause, bounded);
     }
 
-    /// Not a number if any element is not; four at a time, because each has to wait for the one before.
+    /// Not a number if any element is not.
     private static double largest(double[] b, double[] c, int length) {
-      double largest0 = 0;
-      double largest1 = 0;
-      double largest2 = 0;
-      double largest3 = 0;
-      int i = 0;
-      for (; i < length - 3; i += 4) {
-        largest0 = Math.max(largest0, Math.abs(c[i] - b[i]));
-        largest1 = Math.max(largest1, Math.abs(c[i + 1] - b[i + 1]));
-        largest2 = Math.max(largest2, Math.abs(c[i + 2] - b[i + 2]));
-        largest3 = Math.max(largest3, Math.abs(c[i + 3] - b[i + 3]));
+      double largest = 0;
+      for (int i = 0; i < length; i++) {
+        largest = Math.max(largest, Math.abs(c[i] - b[i]));
       }
-      for (; i < length; i++) {
-        largest0 = Math.max(largest0, Math.abs(c[i] - b[i]));
-      }
-      return Math.max(Math.max(largest0, largest1), Math.max(largest2, largest3));
+      return largest;
     }
 
     private boolean isBeyond(double[] b, double[] c, int length) {
@@ -125,8 +115,9 @@ public sealed interface Comparison {
         int length = bench.read(from);
         double[] b = bench.baselineWindow();
         double[] c = bench.candidateWindow();
-        for (int i = 0; i < length; i++) {
-          if (!(Math.abs(b[i] - c[i]) < Double.POSITIVE_INFINITY) && !(Double.isFinite(b[i]) && Double.isFinite(c[i]))) {
+        boolean finite = bench.isFinite(length);
+        for (int i = 0; i < length && !finite; i++) {
+          if (!(Double.isFinite(b[i]) && Double.isFinite(c[i]))) {
             cause = cause.or(same(b[i], c[i]) ? Cause.NONE : causeOf(b[i], c[i]));
             b[i] = c[i]; // nothing between them to count
           }
@@ -152,14 +143,34 @@ public sealed interface Comparison {
       Cause cause = Cause.NONE;
       for (int row = 0; row < rows; ) {
         int read = bench.readRows(row, rows, rowLength);
+        boolean finite = bench.isFinite(read * rowLength);
         for (int from = 0; from < read * rowLength; from += rowLength) {
-          int difference = difference(bench.baselineWindow(), bench.candidateWindow(), from, from + rowLength);
+          int difference =
+              finite
+                  ? differenceOfTheFinite(bench.baselineWindow(), bench.candidateWindow(), from, from + rowLength)
+                  : difference(bench.baselineWindow(), bench.candidateWindow(), from, from + rowLength);
           differing += difference == 0 ? 0 : 1;
           cause = cause.or(difference < 0 ? Cause.NOT_A_NUMBER : Cause.NONE);
         }
         row += read;
       }
       bench.addShare(differing, rows, cause);
+    }
+
+    private static int differenceOfTheFinite(double[] b, double[] c, int from, int to) {
+      return largest(b, from, to) == largest(c, from, to) ? 0 : 1;
+    }
+
+    private static int largest(double[] row, int from, int to) {
+      int top = from;
+      double most = row[from];
+      for (int i = from + 1; i < to; i++) {
+        if (row[i] > most) {
+          most = row[i];
+          top = i;
+        }
+      }
+      return top;
     }
 
     /// 0 for the same top, 1 for another, -1 where a number is missing on one side alone.
@@ -218,10 +229,10 @@ public sealed interface Comparison {
     }
 
     @Override
-    public void compareRow(Workbench bench, int from, int to) {
+    public void compareRow(Workbench bench, int from, int to, boolean finite) {
       double[] b = bench.baselineWindow();
       double[] c = bench.candidateWindow();
-      if (isMissingOnOneSide(b, c, from, to)) {
+      if (!finite && isMissingOnOneSide(b, c, from, to)) {
         bench.add(1, Cause.NOT_A_NUMBER, 1);
         return;
       }
@@ -265,6 +276,11 @@ public sealed interface Comparison {
         bench.read(stride > Numbers.WINDOW ? from + column : from, length);
         double[] b = bench.baselineWindow();
         double[] c = bench.candidateWindow();
+        if (stride == 1 && bench.isFinite(length)) {
+          decisions += length;
+          differing += differing(b, c, length);
+          continue;
+        }
         for (int i = first; i < length; i += stride) {
           decisions++;
           if (Double.isNaN(b[i]) != Double.isNaN(c[i])) {
@@ -275,6 +291,15 @@ public sealed interface Comparison {
         }
       }
       bench.addShare(differing + missing, decisions, missing > 0 ? Cause.NOT_A_NUMBER : Cause.NONE);
+    }
+
+    private int differing(double[] b, double[] c, int length) {
+      double at = this.at;
+      int differing = 0;
+      for (int i = 0; i < length; i++) {
+        differing += (b[i] >= at ? 1 : 0) ^ (c[i] >= at ? 1 : 0);
+      }
+      return differing;
     }
   }
 
@@ -298,8 +323,8 @@ public sealed interface Comparison {
     }
 
     @Override
-    public void compareRow(Workbench bench, int from, int to) {
-      int count = bench.keepNumbers(from, to);
+    public void compareRow(Workbench bench, int from, int to, boolean finite) {
+      int count = finite ? to - from : bench.keepNumbers(from, to);
       if (count < 0) {
         bench.add(Cause.NOT_A_NUMBER);
         return;
@@ -320,7 +345,7 @@ public sealed interface Comparison {
     }
 
     @Override
-    public void compareRow(Workbench bench, int from, int to) {
+    public void compareRow(Workbench bench, int from, int to, boolean finite) {
       double[] b = bench.baselineWindow();
       double[] c = bench.candidateWindow();
       double distance = Angles.cosineDistance(b, c, from, to);
@@ -349,10 +374,10 @@ public sealed interface Comparison {
     }
 
     @Override
-    public void compareRow(Workbench bench, int from, int to) {
+    public void compareRow(Workbench bench, int from, int to, boolean finite) {
       double[] b = bench.baselineWindow();
       double[] c = bench.candidateWindow();
-      double divergence = Divergences.kullbackLeibler(b, c, from, to);
+      double divergence = Divergences.kullbackLeibler(b, c, from, to, bench.terms());
       if (Double.isNaN(divergence)) {
         bench.add(noDistribution(b, c, from, to));
         return;
@@ -380,10 +405,10 @@ public sealed interface Comparison {
     }
 
     @Override
-    public void compareRow(Workbench bench, int from, int to) {
+    public void compareRow(Workbench bench, int from, int to, boolean finite) {
       double[] b = bench.baselineWindow();
       double[] c = bench.candidateWindow();
-      double divergence = Divergences.jensenShannon(b, c, from, to);
+      double divergence = Divergences.jensenShannon(b, c, from, to, bench.terms());
       if (Double.isNaN(divergence)) {
         bench.add(noDistribution(b, c, from, to));
         return;
@@ -460,6 +485,12 @@ public sealed interface Comparison {
         int length = bench.read(from);
         double[] b = bench.baselineWindow();
         double[] c = bench.candidateWindow();
+        if (bench.isFinite(length)) {
+          for (int i = 0; i < length; i++) {
+            differing += b[i] == c[i] ? 0 : 1;
+          }
+          continue;
+        }
         for (int i = 0; i < length; i++) {
           if (!same(b[i], c[i])) {
             differing++;
@@ -564,14 +595,17 @@ public sealed interface Comparison {
       int rows = bench.rows(rowLength);
       for (int row = 0; row < rows; ) {
         int read = bench.readRows(row, rows, rowLength);
+        boolean finite = bench.isFinite(read * rowLength);
         for (int from = 0; from < read * rowLength; from += rowLength) {
-          compareRow(bench, from, from + rowLength);
+          compareRow(bench, from, from + rowLength, finite);
         }
         row += read;
       }
     }
 
     /// Compares a row that stands in the bench's windows.
-    void compareRow(Workbench bench, int from, int to);
+    ///
+    /// @param finite whether all of its elements are certainly finite
+    void compareRow(Workbench bench, int from, int to, boolean finite);
   }
 }

@@ -10,9 +10,13 @@ final class Overlaps {
   /// The smallest intersection over union of two boxes at the same place; 1 if there is none, not a number if some box holds
   /// something else than finite numbers and is not the same in both.
   static double least(Format format, double[] b, double[] c, int length) {
+    // A box's near edges are at its first two numbers and so many times the other two; its far edges likewise.
+    double near = format == Format.CXCYWH ? -0.5 : 0;
+    double origin = format == Format.XYXY ? 0 : 1;
+    double far = format == Format.CXCYWH ? 0.5 : 1;
     double least = 1;
     for (int i = 0; i + 3 < length; i += 4) {
-      double overlap = overlap(format, b, c, i);
+      double overlap = overlap(near, origin, far, b, c, i);
       if (overlap < least) {
         least = overlap;
       } else if (!(overlap <= 1)) {
@@ -22,19 +26,19 @@ final class Overlaps {
     return least;
   }
 
-  private static double overlap(Format format, double[] b, double[] c, int i) {
-    double baselineLeft = left(format, b, i);
-    double baselineTop = left(format, b, i + 1);
-    double baselineRight = right(format, b, i);
-    double baselineBottom = right(format, b, i + 1);
-    double candidateLeft = left(format, c, i);
-    double candidateTop = left(format, c, i + 1);
-    double candidateRight = right(format, c, i);
-    double candidateBottom = right(format, c, i + 1);
+  private static double overlap(double near, double origin, double far, double[] b, double[] c, int i) {
+    double baselineLeft = b[i] + near * b[i + 2];
+    double baselineTop = b[i + 1] + near * b[i + 3];
+    double baselineRight = origin * b[i] + far * b[i + 2];
+    double baselineBottom = origin * b[i + 1] + far * b[i + 3];
+    double candidateLeft = c[i] + near * c[i + 2];
+    double candidateTop = c[i + 1] + near * c[i + 3];
+    double candidateRight = origin * c[i] + far * c[i + 2];
+    double candidateBottom = origin * c[i + 1] + far * c[i + 3];
     double shared =
         area(
-            Math.min(baselineRight, candidateRight) - Math.max(baselineLeft, candidateLeft),
-            Math.min(baselineBottom, candidateBottom) - Math.max(baselineTop, candidateTop));
+            smaller(baselineRight, candidateRight) - larger(baselineLeft, candidateLeft),
+            smaller(baselineBottom, candidateBottom) - larger(baselineTop, candidateTop));
     double union =
         area(baselineRight - baselineLeft, baselineBottom - baselineTop)
             + area(candidateRight - candidateLeft, candidateBottom - candidateTop)
@@ -44,16 +48,13 @@ final class Overlaps {
         : unusual(b, c, i, shared > 0 && shared == union && shared < Double.POSITIVE_INFINITY);
   }
 
-  private static double left(Format format, double[] box, int i) {
-    return format == Format.CXCYWH ? box[i] - box[i + 2] / 2 : box[i];
+  /// Not Math.min and Math.max, which look after what is not a number: here the union does.
+  private static double smaller(double x, double y) {
+    return x < y ? x : y;
   }
 
-  private static double right(Format format, double[] box, int i) {
-    return switch (format) {
-      case XYXY -> box[i + 2];
-      case XYWH -> box[i] + box[i + 2];
-      case CXCYWH -> box[i] + box[i + 2] / 2;
-    };
+  private static double larger(double x, double y) {
+    return x > y ? x : y;
   }
 
   /// A box whose edges have changed places is empty.

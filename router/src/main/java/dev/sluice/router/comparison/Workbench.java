@@ -6,7 +6,7 @@ import java.nio.ByteBuffer;
 ///
 /// Point both views at an output, let a [Comparison] look at them, go on with the next output, and [#take()] the disagreement of
 /// the answer as a whole. Comparing allocates nothing once the arrays have grown to the longest row seen, which is bounded by
-/// [#ROW_MAX]: some 12 MiB at most. Not for two threads at once.
+/// [#ROW_MAX]: some 16 MiB at most. Not for two threads at once.
 public final class Workbench {
 
   /// The longest row that can be compared row by row, in elements; enough for the vocabulary of a language model.
@@ -18,6 +18,7 @@ public final class Workbench {
 
   private double[] baselineWindow = new double[Numbers.WINDOW];
   private double[] candidateWindow = new double[Numbers.WINDOW];
+  private double[] terms = new double[Numbers.WINDOW];
 
   private double distance;
   private Cause cause = Cause.NONE;
@@ -88,6 +89,11 @@ public final class Workbench {
     return candidateWindow;
   }
 
+  /// As long as the windows, for what is computed of them.
+  double[] terms() {
+    return terms;
+  }
+
   Ranks ranks() {
     return ranks;
   }
@@ -128,10 +134,24 @@ public final class Workbench {
       int length = Math.min(ROW_MAX, Integer.highestOneBit(rowLength) * 2);
       baselineWindow = new double[length];
       candidateWindow = new double[length];
+      terms = new double[length];
     }
     int read = Math.min(rows - row, Math.max(1, Numbers.WINDOW / rowLength));
     read(row * rowLength, read * rowLength);
     return read;
+  }
+
+  /// Whether the first elements of both windows are all finite. Without branches, so that a processor looks at several at once:
+  /// one exponent step more turns the largest exponent, which those that are not finite have, into the sign bit.
+  boolean isFinite(int length) {
+    double[] b = baselineWindow;
+    double[] c = candidateWindow;
+    long odd = 0;
+    for (int i = 0; i < length; i++) {
+      odd |= (Double.doubleToRawLongBits(b[i]) & Long.MAX_VALUE) + (1L << 52);
+      odd |= (Double.doubleToRawLongBits(c[i]) & Long.MAX_VALUE) + (1L << 52);
+    }
+    return odd >= 0;
   }
 
   /// Places of a row where both hold a number, moved to the front of the windows' row.

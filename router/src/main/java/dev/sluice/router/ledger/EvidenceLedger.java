@@ -6,6 +6,7 @@ import dev.sluice.router.assignment.Exposure;
 import dev.sluice.router.assignment.Segments;
 import dev.sluice.router.assignment.Variant;
 import dev.sluice.router.observation.Observation;
+import dev.sluice.router.statistics.LimitTest;
 import dev.sluice.router.stop.ArmedRule;
 import dev.sluice.router.stop.ArmedRules;
 import dev.sluice.router.stop.Evidence;
@@ -239,8 +240,16 @@ public final class EvidenceLedger {
   /// The verdict in words.
   public Stop describe(Trip trip) {
     return new Stop(
-        rules.rules().get(trip.rule()).name(), segmentName(trip.segment()), trip.bad(), trip.events(), trip.evidence(),
-        rules.threshold(), trip.line());
+        rules.rules().get(trip.rule()).name(), segmentName(trip.segment()), trip.bad(), trip.events(),
+        boundary(trip.rule(), trip.segment(), trip.bad()), trip.evidence(), rules.threshold(), trip.line());
+  }
+
+  /// The most events among which so many bad ones stop the rollout on their own; 0 for rules without such a table.
+  public long boundary(int rule, int segment, long bad) {
+    ArmedRule test = rules.armed(rule, segment);
+    return test != null && test.test() instanceof LimitTest limit
+        ? limit.boundary(bad, rules.threshold() / test.share())
+        : 0;
   }
 
   // --- a request on its way -------------------------------------------------------------------------------------------

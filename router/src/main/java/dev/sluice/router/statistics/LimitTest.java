@@ -42,7 +42,8 @@ package dev.sluice.router.statistics;
 ///
 /// So that failures that return late still count for mature bets, restart every [#spacing] events, not more often.
 ///
-/// **Cost.** A bad event: 24 multiplications and as many for the powers of the good ones before it; a restart about the same.
+/// **Cost.** A bad event: 24 multiplications, and 8 for each hexadecimal digit of the good ones since the last update; a restart
+/// about the same.
 public final class LimitTest implements EProcess {
 
   /// Events between two restarts while fewer than this many are in flight.
@@ -55,11 +56,13 @@ public final class LimitTest implements EProcess {
   private static final double NEAREST_ALTERNATIVE = 1.5;
   private static final double FARTHEST_ALTERNATIVE = 0.99;
 
-  /// The stake of each alternative. The farthest has a quarter, so that a candidate that always fails is stopped at the second
-  /// request (limit 1 %, alpha 0.001); the next most lies where a rate of several times the limit is.
-  private static final double[] PRIOR = {0.07, 0.13, 0.19, 0.17, 0.09, 0.05, 0.05, 0.25};
+  /// The stake of each alternative. The farthest has a fifth, so that a candidate that always fails is stopped at the second
+  /// request (limit 1 %, alpha 0.001: half the stake x 0.21 x 99^2 is above 1000); most of the rest lies at three to twelve times
+  /// the limit, where a test is slow enough for it to matter. Found by simulation.
+  static final double[] PRIOR = {0.05, 0.11, 0.23, 0.25, 0.08, 0.04, 0.03, 0.21};
 
-  static final RestartSchedule SCHEDULE = new RestartSchedule(0.42, 16384);
+  /// With [#SPACING] the first block of restarts lasts for a million events.
+  static final RestartSchedule SCHEDULE = new RestartSchedule(0.5, 16384);
 
   private static final int MATURE = GRID_SIZE;
   private static final int YOUNG = 2 * GRID_SIZE;
@@ -69,8 +72,11 @@ public final class LimitTest implements EProcess {
   private static final int GENERATION = UNSPENT + 3;
   private static final int SIZE = UNSPENT + 4;
 
-  /// Powers of two of a good event's factor that a count of events can need.
-  private static final int POWERS = 63;
+  /// Counts of good events are taken apart into hexadecimal digits.
+  private static final int DIGIT_BITS = 4;
+
+  private static final int DIGIT_VALUES = 1 << DIGIT_BITS;
+  private static final int DIGITS = Long.SIZE / DIGIT_BITS;
 
   /// Boundaries hold for evidence this much above the threshold, so that the rounding of the products cannot undo them.
   private static final double ROUNDING = 1e-9;
@@ -82,8 +88,9 @@ public final class LimitTest implements EProcess {
   private final double[] logLossOfGood = new double[GRID_SIZE];
   private final double[] badInsteadOfGood = new double[GRID_SIZE];
 
-  /// The factor of 2^j good events for alternative k, at j * GRID_SIZE + k.
-  private final double[] goodPowers = new double[POWERS * GRID_SIZE];
+  /// The factor of `value * 16^digit` good events for alternative k, at ((digit * 16) + value) * 8 + k: a count costs one
+  /// multiplication per digit. 16 KiB, shared by all states of this limit.
+  private final double[] goodPowers = new double[DIGITS * DIGIT_VALUES * GRID_SIZE];
 
   /// @param limit the allowed rate p0 of bad events, above 0 and at most [#LIMIT_MAX]
   public LimitTest(double limit) {
@@ -104,8 +111,11 @@ public final class LimitTest implements EProcess {
       logGainOfBad[k] = StrictMath.log(alternative / limit);
       logLossOfGood[k] = StrictMath.log1p(-alternative) - StrictMath.log1p(-limit);
       badInsteadOfGood[k] = StrictMath.exp(logGainOfBad[k] - logLossOfGood[k]);
-      for (int j = 0; j < POWERS; j++) {
-        goodPowers[j * GRID_SIZE + k] = StrictMath.exp(logLossOfGood[k] * (double) (1L << j));
+      for (int digit = 0; digit < DIGITS; digit++) {
+        double unit = StrictMath.scalb(1.0, DIGIT_BITS * digit);
+        for (int value = 0; value < DIGIT_VALUES; value++) {
+          goodPowers[(digit * DIGIT_VALUES + value) * GRID_SIZE + k] = StrictMath.exp(logLossOfGood[k] * value * unit);
+        }
       }
     }
   }
@@ -145,34 +155,51 @@ public final class LimitTest implements EProcess {
   public void bad(double[] state, int at, long events, long generation) {
     double bad = state[at + BAD] + 1;
     state[at + BAD] = bad;
-    catchUp(state, at, Math.max(events, (long) bad));
+    long good = counted(state, at, Math.max(events, (long) bad));
     long younger = (long) state[at + GENERATION] - generation;
-    int counting = younger <= 0 ? UNSPENT : younger == 1 ? YOUNG : MATURE;
-    for (int group = 0; group < counting; group += GRID_SIZE) {
-      for (int k = 0; k < GRID_SIZE; k++) {
-        int i = at + group + k;
-        state[i] = Wealth.bounded(state[i] * badInsteadOfGood[k]);
-      }
+    for (int k = 0; k < GRID_SIZE; k++) {
+      double withoutBad = goodFactor(good, k);
+      double withBad = withoutBad * badInsteadOfGood[k];
+      int i = at + k;
+      state[i] = Wealth.bounded(state[i] * withBad);
+      state[i + MATURE] = Wealth.bounded(state[i + MATURE] * (younger <= 1 ? withBad : withoutBad));
+      state[i + YOUNG] = Wealth.bounded(state[i + YOUNG] * (younger <= 0 ? withBad : withoutBad));
     }
   }
 
   /// So many requests have been dispatched; those not known to be bad count as good.
   public void catchUp(double[] state, int at, long events) {
-    long good = events - (long) state[at + EVENTS];
-    if (good <= 0) {
+    long good = counted(state, at, events);
+    if (good == 0) {
       return;
     }
-    state[at + EVENTS] = events;
     for (int k = 0; k < GRID_SIZE; k++) {
-      double factor = 1;
-      for (long rest = good; rest != 0; rest &= rest - 1) {
-        factor *= goodPowers[Long.numberOfTrailingZeros(rest) * GRID_SIZE + k];
-      }
+      double factor = goodFactor(good, k);
       int i = at + k;
       state[i] = Wealth.bounded(state[i] * factor);
       state[i + MATURE] = Wealth.bounded(state[i + MATURE] * factor);
       state[i + YOUNG] = Wealth.bounded(state[i + YOUNG] * factor);
     }
+  }
+
+  /// How many events are new, which from now on are counted.
+  private static long counted(double[] state, int at, long events) {
+    long before = (long) state[at + EVENTS];
+    if (events <= before) {
+      return 0;
+    }
+    state[at + EVENTS] = events;
+    return events - before;
+  }
+
+  private double goodFactor(long good, int k) {
+    double factor = goodPowers[(int) (good & (DIGIT_VALUES - 1)) * GRID_SIZE + k];
+    int row = DIGIT_VALUES;
+    for (long rest = good >>> DIGIT_BITS; rest != 0; rest >>>= DIGIT_BITS) {
+      factor *= goodPowers[(row + (int) (rest & (DIGIT_VALUES - 1))) * GRID_SIZE + k];
+      row += DIGIT_VALUES;
+    }
+    return factor;
   }
 
   /// Begins bets afresh for requests dispatched from now on.
@@ -196,11 +223,15 @@ public final class LimitTest implements EProcess {
 
   @Override
   public double evidence(double[] state, int at) {
-    double sum = 0;
-    for (int i = at; i <= at + UNSPENT; i++) {
-      sum += state[i];
+    double plain = 0;
+    double mature = 0;
+    double young = 0;
+    for (int i = at; i < at + GRID_SIZE; i++) {
+      plain += state[i];
+      mature += state[i + MATURE];
+      young += state[i + YOUNG];
     }
-    return sum;
+    return plain + mature + young + state[at + UNSPENT];
   }
 
   /// The most events among which `bad` bad ones, counted from the first event, stop a rule with this threshold whatever came of

@@ -15,10 +15,11 @@ package dev.sluice.router.statistics;
 /// data", NeurIPS 2022 (arXiv 2011.03567).
 final class RatioGrid {
 
-  /// Up to so many bad events in a slice their factors are multiplied out; beyond, logarithms are cheaper and cannot overflow.
-  private static final long MULTIPLIED_OUT = 16;
+  /// Up to so many bad events in a slice their factors are multiplied out, which cannot overflow: 1e4^64 is 1e256. Beyond, it takes
+  /// logarithms.
+  private static final long MULTIPLIED_OUT = 64;
 
-  static final double FACTOR_MAX = 1e6;
+  static final double FACTOR_MAX = 1e4;
 
   private final double margin;
   private final double[] factors;
@@ -49,12 +50,19 @@ final class RatioGrid {
     double common = scaled + other;
     for (int k = 0; k < factors.length; k++) {
       double shrink = common / (scaled * factors[k] + other);
-      double factor = events <= MULTIPLIED_OUT
-          ? Wealth.power(factors[k], candidateBad) * Wealth.power(shrink, events)
-          : StrictMath.exp(
-              Math.min(candidateBad * logFactors[k] + events * StrictMath.log(shrink), Wealth.LOG_FACTOR_MOST));
-      state[at + k] = Wealth.bounded(state[at + k] * factor);
+      state[at + k] = Wealth.bounded(state[at + k] * factor(k, shrink, candidateBad, events));
     }
     return events;
+  }
+
+  private double factor(int k, double shrink, long candidateBad, long events) {
+    if (events == 1) {
+      return candidateBad == 0 ? shrink : factors[k] * shrink;
+    }
+    if (events <= MULTIPLIED_OUT) {
+      return Wealth.power(factors[k], candidateBad) * Wealth.power(shrink, events);
+    }
+    return StrictMath.exp(
+        Math.min(candidateBad * logFactors[k] + events * StrictMath.log(shrink), Wealth.LOG_FACTOR_MOST));
   }
 }

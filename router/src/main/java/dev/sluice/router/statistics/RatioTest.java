@@ -31,7 +31,7 @@ public final class RatioTest implements EProcess {
     this(margin, FAILURES);
   }
 
-  /// @param factors the alternatives as multiples of the margin, each above 1 and at most 1e6
+  /// @param factors the alternatives as multiples of the margin, each above 1 and at most 1e4
   public RatioTest(double margin, double[] factors) {
     if (!(margin >= 1 && Double.isFinite(margin))) {
       throw new IllegalArgumentException("margin: " + margin + " is not a finite number of at least 1");

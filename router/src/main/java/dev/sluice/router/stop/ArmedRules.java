@@ -79,7 +79,7 @@ public final class ArmedRules {
   }
 
   /// Most rollouts are the only attempt, and should not pay for others that never come.
-  private static final double FIRST_ATTEMPT = 0.9;
+  private static final double FIRST_ATTEMPT = 0.95;
 
   /// 6 / (pi^2 j^2): adds up to 1 over all j from 1.
   private static double shareOf(int j) {
