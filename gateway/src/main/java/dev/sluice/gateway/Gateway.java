@@ -157,6 +157,7 @@ public final class Gateway implements AutoCloseable {
                     repository,
                     routes,
                     metrics,
+                    !shutdown.wasClean(),
                     lastMomentLost));
         opening.start();
         store.servingVersions().forEach((model, version) -> markers.write(new ServingVersion(model, version)));

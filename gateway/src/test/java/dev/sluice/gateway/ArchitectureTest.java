@@ -54,7 +54,7 @@ class ArchitectureTest {
         .should().onlyDependOnClassesThat(
             resideInAnyPackage(
                 "dev.sluice.router..", "java.lang..", "java.util", "java.util.function", "java.util.stream",
-                "java.util.concurrent.atomic", "java.nio", "java.time", "org.jspecify.annotations", "org.HdrHistogram",
+                "java.util.concurrent.atomic", "java.nio", "java.nio.charset", "java.math", "java.time", "org.jspecify.annotations", "org.HdrHistogram",
                 "com.dynatrace.hash4j.."))
         .check(code);
   }

@@ -6,9 +6,12 @@ import dev.sluice.gateway.cli.picture.Figures;
 import dev.sluice.gateway.cli.picture.RolloutPicture;
 import dev.sluice.proto.control.v1.Rollout;
 import dev.sluice.proto.control.v1.RuleEvidence;
+import dev.sluice.proto.control.v1.SegmentReport;
 import dev.sluice.proto.control.v1.Stop;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.stream.Collectors;
 
 /// Tells in sentences where a rollout is and why, with the numbers that a reader needs to check the reason by hand.
 final class Explanation {
@@ -22,6 +25,7 @@ final class Explanation {
     if (rollout.hasStop()) {
       sentences.addAll(whyItStopped(rollout.getStop()));
     }
+    sentences.addAll(whyAnswersDisagreed(rollout));
     if (!rollout.getReason().isEmpty()) {
       sentences.add("Reason: " + rollout.getReason());
     }
@@ -73,6 +77,34 @@ final class Explanation {
     sentences.add("The flip came %s after that observation%s; requests assigned to the candidate after it: %s."
         .formatted(Figures.micros(stop.getFlipNanos() / 1e3), request, Figures.count(stop.getAssignedAfterFlip())));
     return sentences;
+  }
+
+  /// Overall; a candidate that answers with no number at all is another matter than one that is a little off.
+  private static List<String> whyAnswersDisagreed(Rollout rollout) {
+    if (rollout.getSegmentsCount() == 0 || rollout.getSegments(0).getDisagreementsByCauseCount() == 0) {
+      return List.of();
+    }
+    SegmentReport overall = rollout.getSegments(0);
+    String causes = overall.getDisagreementsByCauseMap().entrySet().stream()
+        .sorted(Map.Entry.<String, Long>comparingByValue().reversed().thenComparing(Map.Entry.comparingByKey()))
+        .map(cause -> "%s %s".formatted(inWords(cause.getKey()), Figures.count(cause.getValue())))
+        .collect(Collectors.joining(", "));
+    return List.of("Of %s compared requests, %s disagreed: %s.".formatted(
+        Figures.count(overall.getCompared()), Figures.count(overall.getDisagreed()), causes));
+  }
+
+  /// A gateway may know a cause that this program does not: then its own word.
+  private static String inWords(String cause) {
+    return switch (cause) {
+      case "distance" -> "too far apart";
+      case "not_a_number" -> "not a number on one side";
+      case "infinite" -> "infinite on one side";
+      case "unfit" -> "no values for the comparison";
+      case "shape" -> "another shape";
+      case "datatype" -> "another datatype";
+      case "missing_output" -> "an output missing";
+      default -> cause;
+    };
   }
 
   private static List<String> howFarFromStopping(Rollout rollout) {

@@ -9,12 +9,9 @@ import dev.sluice.gateway.routing.Routes;
 import dev.sluice.gateway.store.LedgerFiles;
 import dev.sluice.gateway.store.StoredRollout;
 import dev.sluice.router.assignment.Exposure;
-import dev.sluice.router.assignment.Segments;
 import dev.sluice.router.ledger.EvidenceLedger;
-import dev.sluice.router.ledger.LedgerWords;
 import dev.sluice.router.rollout.RolloutNote;
 import dev.sluice.router.rollout.RolloutState;
-import dev.sluice.router.stop.ArmedRules;
 
 /// Puts together what a rollout runs on: its ledger in a mapped file, its rules armed, its live half.
 public record Assembly(LedgerFiles ledgerFiles, Routes routes, Lanes lanes, GatewayMetrics metrics) {
@@ -28,18 +25,20 @@ public record Assembly(LedgerFiles ledgerFiles, Routes routes, Lanes lanes, Gate
 
   /// A fresh ledger at the rollout's first exposure.
   EvidenceLedger createLedger(RolloutNote note, StoredRollout stored) {
-    EvidenceLedger ledger = ledger(note, ledgerFiles.create(note.name(), words(note)));
+    EvidenceLedger.Plan plan = note.plan(stored.attempt());
+    EvidenceLedger ledger = new EvidenceLedger(plan, ledgerFiles.create(note.name(), plan.wordsNeeded()));
     ledger.initialize(mark(stored), exposure(stored.state()));
     return ledger;
   }
 
   /// The ledger that a former process left.
   OpenedLedger openLedger(RolloutNote note, StoredRollout stored) {
-    return switch (ledgerFiles.open(note.name(), words(note))) {
+    EvidenceLedger.Plan plan = note.plan(stored.attempt());
+    return switch (ledgerFiles.open(note.name(), plan.wordsNeeded())) {
       case LedgerFiles.Opened.Missing _ -> new OpenedLedger.Unusable("its evidence ledger is missing");
       case LedgerFiles.Opened.Unusable unusable -> new OpenedLedger.Unusable(unusable.reason());
       case LedgerFiles.Opened.Found found -> {
-        EvidenceLedger ledger = ledger(note, found.words());
+        EvidenceLedger ledger = new EvidenceLedger(plan, found.words());
         yield ledger.mark() == mark(stored)
             ? new OpenedLedger.Usable(ledger)
             : new OpenedLedger.Unusable("its evidence ledger belongs to another rollout");
@@ -48,8 +47,8 @@ public record Assembly(LedgerFiles ledgerFiles, Routes routes, Lanes lanes, Gate
   }
 
   LiveRollout live(RolloutNote note, StoredRollout stored, EvidenceLedger ledger, FlipListener flips) {
-    Rehearsal.of(ledger.rules(), new Segments(note.segments()));
-    return new LiveRollout(note, stored.salt(), ledger, routes, lanes, metrics.rollout(note), flips);
+    Rehearsal.of(note, stored.attempt());
+    return new LiveRollout(note, stored.salt(), ledger, routes, lanes, metrics.rollout(note, ledger::segmentName), flips);
   }
 
   /// Only when no request can use the ledger any more.
@@ -64,14 +63,5 @@ public record Assembly(LedgerFiles ledgerFiles, Routes routes, Lanes lanes, Gate
   /// Tells a rollout's ledger from any other; never 0, which fresh memory holds.
   private static long mark(StoredRollout stored) {
     return stored.salt() | 1;
-  }
-
-  private static int words(RolloutNote note) {
-    return EvidenceLedger.wordsNeeded(note.stopRules().size(), new Segments(note.segments()).count());
-  }
-
-  private static EvidenceLedger ledger(RolloutNote note, LedgerWords words) {
-    Segments segments = new Segments(note.segments());
-    return new EvidenceLedger(new ArmedRules(note.stopRules(), note.alpha(), segments), segments, words);
   }
 }

@@ -32,7 +32,7 @@ public record Journal(Store store, ServingMarkers markers, Clock clock) {
     StoredRollout before = rollout.stored;
     StoredRollout after =
         new StoredRollout(
-            before.name(), before.noteYaml(), before.noteSha256(), before.salt(), entry.next(), entry.reason(),
+            before.name(), before.noteYaml(), before.noteSha256(), before.salt(), before.attempt(), entry.next(), entry.reason(),
             entry.firing(), before.revision(), before.createdMillis(), before.updatedMillis());
     try {
       AuditEvent event =
@@ -45,7 +45,7 @@ public record Journal(Store store, ServingMarkers markers, Clock clock) {
       }
       long created = before.revision() == 0 ? event.timeMillis() : before.createdMillis();
       return new StoredRollout(
-          after.name(), after.noteYaml(), after.noteSha256(), after.salt(), after.state(), after.reason(),
+          after.name(), after.noteYaml(), after.noteSha256(), after.salt(), after.attempt(), after.state(), after.reason(),
           after.firing(), event.revision(), created, event.timeMillis());
     } catch (StaleRevisionException e) {
       throw new ControlFailure(Kind.STALE, String.valueOf(e.getMessage()));

@@ -8,6 +8,7 @@ import dev.sluice.router.ledger.EvidenceLedger;
 import dev.sluice.router.rollout.RolloutNote;
 import dev.sluice.router.rollout.RolloutState;
 import dev.sluice.router.rollout.Stage;
+import dev.sluice.router.stop.StopRule;
 import dev.sluice.runtime.repository.ModelRepository;
 import org.jspecify.annotations.Nullable;
 
@@ -16,8 +17,9 @@ import org.jspecify.annotations.Nullable;
 /// It goes on only if everything about it can be confirmed: its note, its ledger, both of its versions. Otherwise it ends at its
 /// baseline. A guess would be either a stopped candidate served again or a healthy release lost without a word.
 ///
+/// @param processDied the last process did not end in good order
 /// @param lastMomentLost the machine itself went down under the last process, so a flip of its last moment may not be on disk
-record Restoration(Assembly assembly, ModelRepository repository, boolean lastMomentLost) {
+record Restoration(Assembly assembly, ModelRepository repository, boolean processDied, boolean lastMomentLost) {
 
   /// The verdict on one rollout.
   sealed interface Outcome {
@@ -55,6 +57,7 @@ record Restoration(Assembly assembly, ModelRepository repository, boolean lastMo
 
   private Outcome restore(StoredRollout stored, RolloutNote note, EvidenceLedger ledger, FlipListener flips) {
     RolloutState state = stored.state();
+    ledger.restore();
     long word = ledger.exposure();
     if (Exposure.isFlipped(word)) {
       // Whatever else is lost or gone, the flip is certain.
@@ -62,6 +65,10 @@ record Restoration(Assembly assembly, ModelRepository repository, boolean lastMo
     }
     if (lastMomentLost) {
       return new Outcome.Unconfirmed(note, "the machine went down under it, and a flip in the last moment may be lost");
+    }
+    if (processDied && note.stopRules().stream().anyMatch(StopRule.Crash.class::isInstance)
+        && Exposure.weightBasisPoints(word) + Exposure.shadowBasisPoints(word) > 0) {
+      return new Outcome.Unconfirmed(note, "crash: the process died while it ran the candidate");
     }
     // The end of a cool-down disarms the rules before it is written down; nothing else gets ahead of the paper.
     boolean coolDownWasEnding =

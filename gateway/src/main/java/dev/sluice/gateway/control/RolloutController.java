@@ -14,6 +14,7 @@ import dev.sluice.gateway.store.StoredRollout.Firing;
 import dev.sluice.router.assignment.Exposure;
 import dev.sluice.router.ledger.EvidenceLedger;
 import dev.sluice.router.rollout.Decision;
+import dev.sluice.router.rollout.LedgerEvidence;
 import dev.sluice.router.rollout.RolloutEvent;
 import dev.sluice.router.rollout.RolloutMachine;
 import dev.sluice.router.rollout.RolloutNote;
@@ -56,6 +57,7 @@ public final class RolloutController implements AutoCloseable {
   private final SingleWriter writer = new SingleWriter();
   private final RolloutRegistry rollouts;
 
+  /// @param processDied whether the last process did not end in good order
   /// @param lastMomentLost whether the machine went down under the last process, so that ledgers may miss its last moment
   public RolloutController(
       Journal journal,
@@ -63,10 +65,11 @@ public final class RolloutController implements AutoCloseable {
       ModelRepository repository,
       Routes routes,
       GatewayMetrics metrics,
+      boolean processDied,
       boolean lastMomentLost) {
     this.journal = journal;
     this.assembly = assembly;
-    this.restoration = new Restoration(assembly, repository, lastMomentLost);
+    this.restoration = new Restoration(assembly, repository, processDied, lastMomentLost);
     this.labels = new Labels(journal, repository, routes);
     this.repository = repository;
     this.routes = routes;
@@ -117,7 +120,8 @@ public final class RolloutController implements AutoCloseable {
       RolloutState first = new RolloutMachine(note).begin(journal.clock().millis());
       StoredRollout stored =
           StoredRollout.create(
-              note.name(), yaml, NoteReader.sha256(yaml), salts.nextLong(), first, "created by " + actor);
+              note.name(), yaml, NoteReader.sha256(yaml), salts.nextLong(), attempt(note), first,
+              "created by " + actor);
       if (validateOnly) {
         loaded.undo(repository);
         return new RolloutView(stored, note, null, "");
@@ -129,6 +133,20 @@ public final class RolloutController implements AutoCloseable {
         throw e;
       }
     }
+  }
+
+  /// How many-th attempt to release the same candidate this is.
+  private int attempt(RolloutNote note) {
+    return 1
+        + (int)
+            rollouts.views().stream()
+                .map(RolloutView::note)
+                .filter(
+                    earlier ->
+                        earlier != null
+                            && earlier.model().equals(note.model())
+                            && earlier.candidateVersion() == note.candidateVersion())
+                .count();
   }
 
   private RolloutView begin(RolloutNote note, StoredRollout stored, String actor) throws ControlFailure {
@@ -214,7 +232,7 @@ public final class RolloutController implements AutoCloseable {
     }
     Decision decision =
         rollout.machine.decide(
-            rollout.stored.state(), event, new LedgerEvidence(live.ledger()), journal.clock().millis());
+            rollout.stored.state(), event, new LedgerEvidence(live.ledger(), live.note().margins()), journal.clock().millis());
     switch (decision) {
       case Decision.Hold hold -> hold(rollout, hold.waitingFor());
       case Decision.Refuse refuse ->
@@ -255,6 +273,9 @@ public final class RolloutController implements AutoCloseable {
       live.close();
       rollouts.letGoOfOldest(assembly::retireLedger); // no request of so old a rollout is in flight any more
     } else if (!Exposure.isFlipped(before)) {
+      if (move.kind().equals("advanced")) {
+        live.ledger().enterStep();
+      }
       // If a stop rule flips between the read and this swap, the swap fails and the flip is written next.
       live.ledger().expose(before, Assembly.exposure(next));
     }
@@ -273,18 +294,6 @@ public final class RolloutController implements AutoCloseable {
     };
   }
 
-  private record LedgerEvidence(EvidenceLedger ledger) implements RolloutMachine.Evidence {
-    @Override
-    public long shadowsCompleted(int segment) {
-      return ledger.shadowsCompleted(segment);
-    }
-
-    @Override
-    public long liveCompleted(int segment) {
-      return ledger.liveCompleted(segment);
-    }
-  }
-
   // --- flips ----------------------------------------------------------------------------------------------------------
 
   /// Called in the data path, right after a flip.
@@ -299,11 +308,32 @@ public final class RolloutController implements AutoCloseable {
     if (rollout != null) {
       rollout.unwrittenFlip = flip;
       Stop stop = live.ledger().describe(flip.trip());
+      if (flip.dryRun()) {
+        metrics.stopRuleWouldHaveFired(live.note(), stop.rule(), stop.segment());
+        writeDryRun(rollout, stop);
+        return;
+      }
       metrics.stopRuleFired(live.note(), stop.rule(), stop.segment());
       log.warn("rollout '{}' flipped to baseline {} within {} ns: {}",
           live.note().name(), live.note().baselineVersion(), flip.nanos(), stop.reason());
       String request = flip.requestId().isEmpty() ? "" : " (request '" + flip.requestId() + "')";
       writeEnd(rollout, new RolloutEvent.Flipped(stop.reason() + request), SLUICE);
+    }
+  }
+
+  /// The rules of a dry run have come to a verdict: that is written down, and changes nothing.
+  private void writeDryRun(ManagedRollout rollout, Stop stop) {
+    log.warn("rollout '{}' would have been flipped: {}", rollout.stored.name(), stop.reason());
+    try {
+      rollout.stored =
+          journal.write(
+              rollout,
+              new Journal.Entry(
+                  rollout.stored.state(), SLUICE, "would-have-stopped", "dry run: " + stop.reason(),
+                  new Firing(stop, journal.clock().millis(), 0), null));
+      rollouts.publish();
+    } catch (ControlFailure e) {
+      log.error("the verdict on rollout '{}' is not written down: {}", rollout.stored.name(), e.getMessage());
     }
   }
 
@@ -333,6 +363,7 @@ public final class RolloutController implements AutoCloseable {
       if (live == null || !rollout.isLive()) {
         continue;
       }
+      live.tick();
       if (Exposure.isFlipped(live.ledger().exposure())) {
         reviewFlip(rollout, live);
         continue;

@@ -2,6 +2,7 @@ package dev.sluice.gateway.control;
 
 import dev.sluice.gateway.routing.LiveRollout;
 import dev.sluice.gateway.store.StoredRollout;
+import dev.sluice.router.ledger.EvidenceLedger;
 import dev.sluice.router.rollout.RolloutState;
 import dev.sluice.router.stop.ArmedRule;
 import dev.sluice.router.stop.ArmedRules;
@@ -27,14 +28,26 @@ final class RolloutDetail {
     if (live != null) {
       ArrayNode rules = detail.putArray("rules");
       ArmedRules armed = live.ledger().rules();
-      for (ArmedRule rule : armed.armed()) {
-        long bad = live.ledger().bad(rule.rule(), rule.segment());
-        ObjectNode row = rules.addObject();
-        row.put("rule", armed.rules().get(rule.rule()).name());
-        row.put("segment", rule.segment() == ArmedRule.OVERALL ? "" : live.segments().name(rule.segment()));
-        row.put("bad", bad);
-        row.put("dispatched", live.ledger().dispatched(rule.rule(), rule.segment()));
-        row.put("boundary", rule.table().boundary(bad));
+      detail.put("alpha", armed.alpha());
+      EvidenceLedger ledger = live.ledger();
+      for (ArmedRule test : armed.armed()) {
+        if (test.segment() < ledger.segmentCount()) {
+          ObjectNode row = rules.addObject();
+          row.put("rule", armed.rules().get(test.rule()).name());
+          row.put("segment", ledger.segmentName(test.segment()));
+          row.put("bad", ledger.bad(test.rule(), test.segment()));
+          row.put("events", ledger.events(test.rule(), test.segment()));
+          row.put("evidence", ledger.evidence(test));
+          row.put("alphaShare", test.share());
+        }
+      }
+      EvidenceLedger.Trip trip = ledger.trip();
+      if (trip != null) {
+        ObjectNode verdict = detail.putObject("verdict");
+        verdict.put("line", trip.line());
+        verdict.put("evidence", trip.evidence());
+        verdict.put("evidenceBits", Long.toHexString(Double.doubleToLongBits(trip.evidence())));
+        verdict.put("threshold", armed.threshold());
       }
     }
     return JSON.writeValueAsString(detail);

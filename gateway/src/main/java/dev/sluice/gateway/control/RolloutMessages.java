@@ -23,7 +23,7 @@ import dev.sluice.router.rollout.Stage;
 import dev.sluice.router.rollout.Step;
 import dev.sluice.router.stop.ArmedRule;
 import dev.sluice.router.stop.ArmedRules;
-import java.util.ArrayList;
+import dev.sluice.router.stop.StopRule;
 import java.util.List;
 import org.HdrHistogram.Histogram;
 import org.jspecify.annotations.Nullable;
@@ -47,6 +47,7 @@ final class RolloutMessages {
             .setEpoch(stored.state().epoch())
             .setRevision(stored.revision())
             .setReason(stored.reason())
+            .setAttempt(stored.attempt())
             .setWaitingFor(view.waitingFor())
             .setCooledDown(stored.state().stage() instanceof Stage.Promoted)
             .setCreateTime(timestamp(stored.createdMillis()))
@@ -62,7 +63,8 @@ final class RolloutMessages {
           .setCandidateVersion(note.candidateVersion())
           .setStep(step(stored.state().stage(), note))
           .setStepCount(note.steps().size())
-          .setAlpha(note.alpha());
+          .setDryRun(note.mode() == RolloutNote.Mode.DRY_RUN)
+          .setAlpha(ArmedRules.alphaOfAttempt(note.alpha(), stored.attempt()));
     }
     LiveRollout live = view.live();
     Firing firing = stored.firing();
@@ -102,8 +104,11 @@ final class RolloutMessages {
         .setRule(firing.stop().rule())
         .setSegment(firing.stop().segment())
         .setBad(firing.stop().bad())
-        .setDispatched(firing.stop().dispatched())
+        .setDispatched(firing.stop().events())
         .setBoundary(firing.stop().boundary())
+        .setEvidence(firing.stop().evidence())
+        .setThreshold(firing.stop().threshold())
+        .setLine(firing.stop().line())
         .setTime(timestamp(firing.millis()))
         .setFlipNanos(firing.flipNanos())
         .setRequestId(live == null || live.flip() == null ? "" : live.flip().requestId())
@@ -114,29 +119,48 @@ final class RolloutMessages {
   private static void addEvidence(LiveRollout live, Rollout.Builder rollout) {
     EvidenceLedger ledger = live.ledger();
     ArmedRules armed = ledger.rules();
-    for (ArmedRule rule : armed.armed()) {
-      long bad = ledger.bad(rule.rule(), rule.segment());
-      long dispatched = ledger.dispatched(rule.rule(), rule.segment());
+    List<StopRule> holding = ledger.holding();
+    for (ArmedRule test : armed.armed()) {
+      if (test.segment() >= ledger.segmentCount()) {
+        continue; // of a segment that has not been found yet
+      }
+      StopRule rule = armed.rules().get(test.rule());
+      long bad = ledger.bad(test.rule(), test.segment());
       rollout.addRules(
           RuleEvidence.newBuilder()
-              .setRule(armed.rules().get(rule.rule()).name())
-              .setSegment(rule.segment() == ArmedRule.OVERALL ? "" : live.segments().name(rule.segment()))
-              .setLimit(rule.table().limit())
+              .setRule(rule.name())
+              .setSegment(ledger.segmentName(test.segment()))
+              .setPart(test.part())
+              .setLimit(limit(rule))
               .setBad(bad)
-              .setDispatched(dispatched)
-              .setBoundary(rule.table().boundary(bad + 1))
-              .setEvidence(Math.exp(rule.table().logEvidence(dispatched, bad)))
-              .setThreshold(Math.exp(rule.table().logThreshold())));
+              .setDispatched(ledger.events(test.rule(), test.segment()))
+              .setBoundary(ledger.boundary(test.rule(), test.segment(), bad + 1))
+              .setEvidence(ledger.evidence(test))
+              .setThreshold(test.share() == 0 ? 0 : armed.threshold() / test.share())
+              .setAlphaShare(test.share())
+              .setHolding(holding.contains(rule)));
     }
-    List<SegmentSnapshot> snapshots = new ArrayList<>();
-    for (int segment = 0; segment < live.segments().count(); segment++) {
-      snapshots.add(live.snapshot(segment));
-    }
-    rollout.addSegments(segment("", snapshots.stream().reduce(SegmentSnapshot::plus).orElseThrow()));
-    for (int segment = 0; segment < live.segments().count(); segment++) {
-      rollout.addSegments(segment(live.segments().name(segment), snapshots.get(segment)));
+    rollout.addSegments(segment("", live.total()));
+    for (int segment = 0; segment < ledger.segmentCount(); segment++) {
+      rollout.addSegments(segment(ledger.segmentName(segment), live.snapshot(segment)));
     }
     rollout.setShadowsDropped(live.shadowsDropped());
+  }
+
+  /// The number that a rule is known by: a limit, a margin or a tolerance.
+  private static double limit(StopRule rule) {
+    return switch (rule) {
+      case StopRule.LimitRule r -> r.limit();
+      case StopRule.RatioRule r -> r.margin();
+      case StopRule.PairedLatency r -> r.margin();
+      case StopRule.PairRule _ -> 0.5;
+      case StopRule.MeanCost r -> r.limitNanos() / 1e9;
+      case StopRule.MeanRule r -> r.limit();
+      case StopRule.MeanDrift r -> r.tolerance();
+      case StopRule.BinDrift r -> r.tolerance();
+      case StopRule.Cap r -> r.most();
+      case StopRule.SampleRatio _, StopRule.Crash _ -> 0;
+    };
   }
 
   private static SegmentReport segment(String name, SegmentSnapshot snapshot) {
@@ -154,6 +178,14 @@ final class RolloutMessages {
             (reason, count) -> {
               if (count > 0) {
                 report.putFallbacks(reason.label(), count);
+              }
+            });
+    snapshot
+        .disagreedByCause()
+        .forEach(
+            (cause, count) -> {
+              if (count > 0) {
+                report.putDisagreementsByCause(cause.label(), count);
               }
             });
     return report.build();

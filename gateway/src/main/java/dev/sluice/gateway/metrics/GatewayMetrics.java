@@ -22,6 +22,7 @@ import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
 import java.lang.management.ManagementFactory;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.IntFunction;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Supplier;
@@ -90,8 +91,18 @@ public final class GatewayMetrics implements AutoCloseable {
                     "segment", key.segment())));
   }
 
-  public RolloutMeters rollout(RolloutNote note) {
-    return new RolloutMeters(registry, this, note);
+  /// @param segmentNames by number, those found on the way included
+  public RolloutMeters rollout(RolloutNote note, IntFunction<String> segmentNames) {
+    return new RolloutMeters(registry, this, note, segmentNames);
+  }
+
+  /// A dry run's rules would have flipped it.
+  public void stopRuleWouldHaveFired(RolloutNote note, String rule, String segment) {
+    Counter.builder("sluice.stop.rule.would.have.fired")
+        .description("Verdicts of dry runs, by the rule that would have flipped to the baseline")
+        .tags("model", note.model(), "rollout", note.name(), "rule", rule, "segment", segment)
+        .register(registry)
+        .increment();
   }
 
   public void stopRuleFired(RolloutNote note, String rule, String segment) {

@@ -3,6 +3,7 @@ package dev.sluice.gateway.metrics;
 import dev.sluice.router.assignment.Exposure;
 import dev.sluice.router.assignment.Segments;
 import dev.sluice.router.assignment.Variant;
+import dev.sluice.router.comparison.Cause;
 import dev.sluice.router.observation.FallbackReason;
 import dev.sluice.router.observation.Observation;
 import dev.sluice.router.rollout.RolloutNote;
@@ -17,6 +18,8 @@ import java.util.ArrayList;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.atomic.AtomicReferenceArray;
+import java.util.function.IntFunction;
 import java.util.function.LongSupplier;
 import java.util.function.Supplier;
 
@@ -28,64 +31,123 @@ public final class RolloutMeters {
   private static final double[] DISTANCE_BUCKETS = {1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 10, 100};
 
   private final MeterRegistry registry;
+  private final GatewayMetrics metrics;
   private final RolloutNote note;
-  private final List<Map<Variant, CallMeters>> calls = new ArrayList<>();
-  private final List<Map<FallbackReason, Counter>> fallbacks = new ArrayList<>();
-  private final List<DistributionSummary> disagreement = new ArrayList<>();
-  private final List<Counter> disagreed = new ArrayList<>();
-  private final List<Map<Variant, Counter>> failures = new ArrayList<>();
+  private final IntFunction<String> segmentNames;
+
+  /// Made when a segment is first met: some are found on the way.
+  private final AtomicReferenceArray<SegmentMeters> segments;
+
   private final List<Meter> whileLive = new ArrayList<>();
   private LongSupplier shadowsDropped = () -> 0;
 
-  RolloutMeters(MeterRegistry registry, GatewayMetrics metrics, RolloutNote note) {
+  RolloutMeters(
+      MeterRegistry registry, GatewayMetrics metrics, RolloutNote note, IntFunction<String> segmentNames) {
     this.registry = registry;
+    this.metrics = metrics;
     this.note = note;
-    Segments segments = new Segments(note.segments());
-    for (int segment = 0; segment < segments.count(); segment++) {
-      String name = segments.name(segment);
-      Map<Variant, CallMeters> byVariant = new EnumMap<>(Variant.class);
-      byVariant.put(Variant.BASELINE, metrics.calls(note.model(), note.baselineVersion(), Variant.BASELINE, name));
-      byVariant.put(Variant.CANDIDATE, metrics.calls(note.model(), note.candidateVersion(), Variant.CANDIDATE, name));
-      calls.add(byVariant);
+    this.segmentNames = segmentNames;
+    Segments all = note.allSegments();
+    this.segments = new AtomicReferenceArray<>(all.capacity());
+    for (int segment = 0; segment < all.declaredAndOther(); segment++) {
+      segments.set(segment, new SegmentMeters(segmentNames.apply(segment)));
+    }
+  }
+
+  private SegmentMeters of(int segment) {
+    SegmentMeters meters = segments.get(segment);
+    if (meters == null) {
+      segments.compareAndSet(segment, null, new SegmentMeters(segmentNames.apply(segment)));
+      meters = segments.get(segment);
+    }
+    return meters;
+  }
+
+  /// The meters of one segment.
+  private final class SegmentMeters {
+    private final Map<Variant, CallMeters> calls = new EnumMap<>(Variant.class);
+    private final Map<FallbackReason, Counter> fallbacks = new EnumMap<>(FallbackReason.class);
+    private final DistributionSummary disagreement;
+    private final Map<Cause, Counter> disagreed = new EnumMap<>(Cause.class);
+    private final Map<Variant, Counter> failures = new EnumMap<>(Variant.class);
+    private final Counter repeated;
+    private final Counter repeatDisagreed;
+
+    SegmentMeters(String name) {
+      calls.put(Variant.BASELINE, metrics.calls(note.model(), note.baselineVersion(), Variant.BASELINE, name));
+      calls.put(Variant.CANDIDATE, metrics.calls(note.model(), note.candidateVersion(), Variant.CANDIDATE, name));
       Tags tags = Tags.of("model", note.model(), "rollout", note.name(), "segment", name);
-      Map<FallbackReason, Counter> byReason = new EnumMap<>(FallbackReason.class);
       for (FallbackReason reason : FallbackReason.values()) {
-        byReason.put(
+        fallbacks.put(
             reason,
             Counter.builder("sluice.fallbacks")
                 .description("Requests assigned to the candidate that the baseline answered")
                 .tags(tags.and("reason", reason.label()))
                 .register(registry));
       }
-      fallbacks.add(byReason);
       Tags compared =
           tags.and("version", Long.toString(note.candidateVersion()), "variant", Variant.CANDIDATE.label());
-      disagreement.add(
+      disagreement =
           DistributionSummary.builder("sluice.disagreement")
               .description("Distance between the two variants' answers to the same request")
               .serviceLevelObjectives(DISTANCE_BUCKETS)
               .tags(compared)
-              .register(registry));
-      disagreed.add(
-          Counter.builder("sluice.disagreements")
-              .description("Compared requests whose answers were farther apart than the note allows")
-              .tags(compared)
-              .register(registry));
-      Map<Variant, Counter> failed = new EnumMap<>(Variant.class);
+              .register(registry);
+      for (Cause cause : Cause.values()) {
+        if (cause != Cause.NONE) {
+          disagreed.put(
+              cause,
+              Counter.builder("sluice.disagreements")
+                  .description("Compared requests whose answers were farther apart than the note allows")
+                  .tags(compared.and("cause", cause.label()))
+                  .register(registry));
+        }
+      }
       for (Variant variant : Variant.values()) {
-        failed.put(
+        failures.put(
             variant,
             Counter.builder("sluice.variant.failures")
                 .description("Runs of a variant that failed, live or as shadow")
                 .tags(tags.and("variant", variant.label()))
                 .register(registry));
       }
-      failures.add(failed);
+      repeated =
+          Counter.builder("sluice.repeats")
+              .description("Shadowed requests that the baseline ran a second time")
+              .tags(tags)
+              .register(registry);
+      repeatDisagreed =
+          Counter.builder("sluice.repeat.disagreements")
+              .description("Of those, where the baseline disagreed with itself")
+              .tags(tags)
+              .register(registry);
+    }
+
+    void record(Observation observation) {
+      switch (observation) {
+        case Observation.Failed o -> increment(failures, o.variant());
+        case Observation.FellBack o -> increment(fallbacks, o.reason());
+        case Observation.Compared o -> {
+          disagreement.record(o.disagreement().distance());
+          increment(disagreed, o.disagreement().cause());
+        }
+        case Observation.Repeated o -> {
+          repeated.increment();
+          if (o.repeatDisagrees()) {
+            repeatDisagreed.increment();
+          }
+        }
+        // Answers are counted where the caller was answered.
+        case Observation.Answered _,
+            Observation.Measured _,
+            Observation.Labelled _,
+            Observation.Crashed _ -> {}
+      }
     }
   }
 
   public CallMeters calls(Variant variant, int segment) {
-    CallMeters meters = calls.get(segment).get(variant);
+    CallMeters meters = of(segment).calls.get(variant);
     if (meters == null) {
       throw new IllegalStateException("no meters for " + variant);
     }
@@ -93,17 +155,7 @@ public final class RolloutMeters {
   }
 
   public void record(Observation observation) {
-    switch (observation) {
-      case Observation.Answered _ -> {} // counted where the caller was answered
-      case Observation.Failed o -> increment(failures.get(o.segment()), o.variant());
-      case Observation.FellBack o -> increment(fallbacks.get(o.segment()), o.reason());
-      case Observation.Compared o -> {
-        disagreement.get(o.segment()).record(o.disagreement().distance());
-        if (o.disagreement().disagrees()) {
-          disagreed.get(o.segment()).increment();
-        }
-      }
-    }
+    of(observation.segment()).record(observation);
   }
 
   private static <K extends Enum<K>> void increment(Map<K, Counter> counters, K key) {

@@ -1,21 +1,30 @@
 package dev.sluice.gateway.routing;
 
+import dev.sluice.router.comparison.Cause;
 import dev.sluice.router.comparison.Comparison;
 import dev.sluice.router.comparison.Disagreement;
 import dev.sluice.router.comparison.Numbers;
+import dev.sluice.router.comparison.Numbers.Element;
+import dev.sluice.router.comparison.Workbench;
 import dev.sluice.runtime.tensor.Datatype;
 import dev.sluice.runtime.tensor.Tensor;
-import java.nio.ByteBuffer;
 import java.util.List;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
-/// Lays two answers side by side under a note's comparisons, without copying a tensor.
+/// Lays two answers side by side under a note's comparisons, without copying a tensor. For one thread.
 final class AnswerComparison {
 
-  private AnswerComparison() {}
+  private final Map<String, Comparison> comparisons;
+  private final Workbench bench = new Workbench();
+
+  /// @param comparisons by output name
+  AnswerComparison(Map<String, Comparison> comparisons) {
+    this.comparisons = comparisons;
+  }
 
   /// Whether any of the outputs wanted has a comparison.
-  static boolean applies(Map<String, Comparison> comparisons, List<String> outputs) {
+  boolean applies(List<String> outputs) {
     for (int i = 0; i < outputs.size(); i++) {
       if (comparisons.containsKey(outputs.get(i))) {
         return true;
@@ -24,65 +33,77 @@ final class AnswerComparison {
     return false;
   }
 
-  /// Both answers hold the same outputs in the same order.
-  static Disagreement compare(Map<String, Comparison> comparisons, List<Tensor> baseline, List<Tensor> candidate) {
-    Disagreement all = Disagreement.NONE;
+  /// The disagreement of all outputs that have a comparison; outputs are found by name, mostly at the same place.
+  Disagreement compare(List<Tensor> baseline, List<Tensor> candidate) {
+    bench.clear();
     for (int i = 0; i < baseline.size(); i++) {
-      Comparison comparison = comparisons.get(baseline.get(i).name());
+      Tensor output = baseline.get(i);
+      Comparison comparison = comparisons.get(output.name());
       if (comparison != null) {
-        all = all.and(compare(comparison, baseline.get(i), candidate.get(i)));
+        Tensor other = find(output.name(), i, candidate);
+        if (other == null) {
+          bench.add(Cause.MISSING_OUTPUT);
+        } else {
+          compare(comparison, output, other);
+        }
       }
     }
-    return all;
+    for (int i = 0; i < candidate.size(); i++) {
+      String name = candidate.get(i).name();
+      if (comparisons.containsKey(name) && find(name, i, baseline) == null) {
+        bench.add(Cause.MISSING_OUTPUT);
+      }
+    }
+    return bench.take();
   }
 
-  private static Disagreement compare(Comparison comparison, Tensor baseline, Tensor candidate) {
-    if (baseline.datatype() != candidate.datatype() || !baseline.shape().equals(candidate.shape())) {
-      return Disagreement.TOTAL;
+  private static @Nullable Tensor find(String name, int at, List<Tensor> outputs) {
+    if (at < outputs.size() && outputs.get(at).name().equals(name)) {
+      return outputs.get(at);
     }
-    if (baseline.datatype() == Datatype.BYTES) {
-      return baseline.bytes().equals(candidate.bytes()) ? Disagreement.NONE : new Disagreement(1, true);
+    for (int i = 0; i < outputs.size(); i++) {
+      if (outputs.get(i).name().equals(name)) {
+        return outputs.get(i);
+      }
     }
-    int rank = baseline.shape().rank();
-    int rowLength = rank == 0 ? 1 : (int) baseline.shape().dim(rank - 1);
-    return comparison.compare(numbers(baseline), numbers(candidate), rowLength);
+    return null;
   }
 
-  private static Numbers numbers(Tensor tensor) {
-    ByteBuffer bytes = tensor.bytes();
-    return switch (tensor.datatype()) {
-      case FP32 -> Numbers.of(bytes.asFloatBuffer());
-      case FP64 -> Numbers.of(bytes.asDoubleBuffer());
-      case INT64 -> Numbers.of(bytes.asLongBuffer());
-      default -> new Elements(tensor.datatype(), bytes);
+  private void compare(Comparison comparison, Tensor baseline, Tensor candidate) {
+    if (baseline.datatype() != candidate.datatype()) {
+      bench.add(Cause.DATATYPE);
+    } else if (!baseline.shape().equals(candidate.shape())) {
+      bench.add(Cause.SHAPE);
+    } else if (baseline.datatype() == Datatype.BYTES) {
+      bench.addBytes(baseline.bytes(), candidate.bytes());
+    } else {
+      view(bench.baseline(), baseline);
+      view(bench.candidate(), candidate);
+      int rank = baseline.shape().rank();
+      comparison.compare(bench, rank == 0 ? 1 : (int) baseline.shape().dim(rank - 1));
+    }
+  }
+
+  private static void view(Numbers numbers, Tensor tensor) {
+    numbers.view(element(tensor.datatype()), tensor.bytes());
+  }
+
+  private static Element element(Datatype datatype) {
+    return switch (datatype) {
+      case BOOL -> Element.BOOL;
+      case INT8 -> Element.INT8;
+      case UINT8 -> Element.UINT8;
+      case INT16 -> Element.INT16;
+      case UINT16 -> Element.UINT16;
+      case INT32 -> Element.INT32;
+      case UINT32 -> Element.UINT32;
+      case INT64 -> Element.INT64;
+      case UINT64 -> Element.UINT64;
+      case FP16 -> Element.FP16;
+      case BF16 -> Element.BF16;
+      case FP32 -> Element.FP32;
+      case FP64 -> Element.FP64;
+      case BYTES -> throw new IllegalStateException("texts are no numbers");
     };
-  }
-
-  /// The datatypes that Java has no buffer for.
-  private record Elements(Datatype datatype, ByteBuffer bytes) implements Numbers {
-    @Override
-    public int count() {
-      return bytes.limit() / datatype.byteSize();
-    }
-
-    @Override
-    public double at(int index) {
-      return switch (datatype) {
-        case BOOL, INT8 -> bytes.get(index);
-        case UINT8 -> Byte.toUnsignedInt(bytes.get(index));
-        case INT16 -> bytes.getShort(index * 2);
-        case UINT16 -> Short.toUnsignedInt(bytes.getShort(index * 2));
-        case FP16 -> Float.float16ToFloat(bytes.getShort(index * 2));
-        case BF16 -> Float.intBitsToFloat(bytes.getShort(index * 2) << 16);
-        case INT32 -> bytes.getInt(index * 4);
-        case UINT32 -> Integer.toUnsignedLong(bytes.getInt(index * 4));
-        case UINT64 -> unsigned(bytes.getLong(index * 8));
-        case INT64, FP32, FP64, BYTES -> throw new IllegalStateException(datatype + " is read another way");
-      };
-    }
-
-    private static double unsigned(long value) {
-      return value >= 0 ? (double) value : (value >>> 1) * 2.0;
-    }
   }
 }

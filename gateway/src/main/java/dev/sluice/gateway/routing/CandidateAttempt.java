@@ -60,13 +60,12 @@ final class CandidateAttempt implements VersionRun.Completion {
   }
 
   void start() {
-    rollout.ledger().assignedLive(assignment.segment());
     if (!rollout.breaker().tryAcquirePermission()) {
       settled.set(true);
       fallBack(FallbackReason.CIRCUIT_OPEN, true);
       return;
     }
-    rollout.ledger().dispatchedLive(assignment.segment());
+    rollout.ledger().dispatchedLive(assignment.segment(), LiveRollout.nowMillis());
     timeout = lanes.timer().schedule(this::expire, budgetNanos, TimeUnit.NANOSECONDS);
     ModelVersion candidate = routes.acquire(rollout.note().model(), rollout.note().candidateVersion());
     if (candidate == null) {
@@ -111,7 +110,10 @@ final class CandidateAttempt implements VersionRun.Completion {
           giveUp(FallbackReason.STOPPED, true); // everybody was sent back while it waited
         }
       }
-      case MODEL_NOT_READY -> giveUp(FallbackReason.UNAVAILABLE, true); // its device was lost
+      case MODEL_NOT_READY -> { // its device was lost
+        rollout.observe(new Observation.Crashed(assignment), request.id());
+        giveUp(FallbackReason.UNAVAILABLE, true);
+      }
       case UNKNOWN_MODEL,
           UNKNOWN_VERSION,
           UNSUPPORTED,
@@ -134,8 +136,8 @@ final class CandidateAttempt implements VersionRun.Completion {
     responder.answer(new Answer(rollout.note().candidateVersion(), outputs, Variant.CANDIDATE, null));
     rollout.meters(Variant.CANDIDATE, assignment.segment()).answered(nanos);
     rollout.observe(
-        new Observation.Answered(assignment.epoch(), assignment.segment(), Variant.CANDIDATE, false, nanos),
-        request.id());
+        new Observation.Answered(assignment, Variant.CANDIDATE, false, nanos), request.id());
+    rollout.measure(assignment, Variant.CANDIDATE, request.inputs(), outputs);
     if (assignment.shadowed()) {
       rollout.shadow().offer(request, assignment, outputs);
     }
@@ -222,23 +224,21 @@ final class CandidateAttempt implements VersionRun.Completion {
   /// The baseline could do what the candidate could not: that is evidence, unless the caller gave so little time that the
   /// baseline would have been late as well.
   private void observeFallback(FallbackReason reason, long candidateNanos, long baselineNanos) {
-    int segment = assignment.segment();
     if (reason == FallbackReason.LATE && baselineNanos > candidateNanos) {
       releaseBreaker(reason);
-      rollout.observe(new Observation.FellBack(Observation.NO_EVIDENCE, segment, reason), request.id());
+      rollout.observe(new Observation.FellBack(assignment.withoutEvidence(), reason), request.id());
       return;
     }
-    long epoch = assignment.epoch();
     switch (reason) {
       case FAILED, MALFORMED, LATE, UNAVAILABLE -> {
         rollout.breaker().onError(candidateNanos, TimeUnit.NANOSECONDS, failedAttempt());
         rollout.observe(
-            new Observation.Failed(epoch, segment, Variant.CANDIDATE, false, candidateNanos), request.id());
+            new Observation.Failed(assignment, Variant.CANDIDATE, false, candidateNanos), request.id());
       }
       case SATURATED, STOPPED -> rollout.breaker().releasePermission();
       case CIRCUIT_OPEN -> {}
     }
-    rollout.observe(new Observation.FellBack(epoch, segment, reason), request.id());
+    rollout.observe(new Observation.FellBack(assignment, reason), request.id());
   }
 
   /// What the breaker is told; it only counts.

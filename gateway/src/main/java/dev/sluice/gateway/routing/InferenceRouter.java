@@ -35,16 +35,19 @@ public final class InferenceRouter {
       return;
     }
     Assignment assignment = rollout.assign(request);
-    if (assignment.variant() == Variant.BASELINE) {
-      runBaseline(route, rollout, assignment, request, responder);
-      return;
+    long budgetNanos = 0;
+    if (assignment.variant() == Variant.CANDIDATE) {
+      budgetNanos = rollout.candidateBudgetNanos(request.lifetime().remainingNanos(), route.version());
+      if (budgetNanos <= 0) {
+        // So little time that the baseline could not stand in any more: the candidate is not tried.
+        assignment = assignment.byBaseline();
+      }
     }
-    long budgetNanos = rollout.candidateBudgetNanos(request.lifetime().remainingNanos(), route.version());
-    if (budgetNanos > 0) {
+    assignment = rollout.admit(assignment, request);
+    if (assignment.variant() == Variant.CANDIDATE) {
       new CandidateAttempt(route, rollout, assignment, budgetNanos, request, responder, routes, lanes).start();
     } else {
-      // So little time that the baseline could not stand in any more: the candidate is not tried.
-      runBaseline(route, rollout, assignment.byBaseline(), request, responder);
+      runBaseline(route, rollout, assignment, request, responder);
     }
   }
 
@@ -128,8 +131,8 @@ public final class InferenceRouter {
                 responder.answer(new Answer(route.version().version(), outputs, Variant.BASELINE, null));
                 meters.answered(nanos);
                 rollout.observe(
-                    new Observation.Answered(assignment.epoch(), assignment.segment(), Variant.BASELINE, false, nanos),
-                    request.id());
+                    new Observation.Answered(assignment, Variant.BASELINE, false, nanos), request.id());
+                rollout.measure(assignment, Variant.BASELINE, request.inputs(), outputs);
                 if (assignment.shadowed()) {
                   rollout.shadow().offer(request, assignment, outputs);
                 }
@@ -142,6 +145,13 @@ public final class InferenceRouter {
               public void failed(InferenceFailure failure, long nanos) {
                 responder.fail(failure);
                 meters.failed(failure.kind().name());
+                if (failure.kind() == InferenceFailure.Kind.EXECUTION_FAILED
+                    || failure.kind() == InferenceFailure.Kind.OUT_OF_MEMORY) {
+                  // Perhaps the request's own fault, and the candidate's failures on such requests do not count: held
+                  // against the candidate's, this makes it look better than it is, never worse.
+                  rollout.observe(
+                      new Observation.Failed(assignment, Variant.BASELINE, false, nanos), request.id());
+                }
                 if (place != null) {
                   place.forget();
                 }

@@ -13,18 +13,22 @@ import dev.sluice.router.observation.SegmentRecorder;
 import dev.sluice.router.observation.SegmentSnapshot;
 import dev.sluice.router.rollout.RolloutNote;
 import dev.sluice.router.rollout.RolloutNote.StickyKey;
+import dev.sluice.router.stop.StopRule;
 import dev.sluice.runtime.model.ModelVersion;
+import dev.sluice.runtime.tensor.Tensor;
 import io.github.resilience4j.circuitbreaker.CircuitBreaker;
 import io.github.resilience4j.circuitbreaker.CircuitBreakerConfig;
 import io.github.resilience4j.circuitbreaker.CircuitBreakerConfig.SlidingWindowType;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ThreadLocalRandom;
+import java.util.concurrent.atomic.AtomicReferenceArray;
 import java.util.concurrent.atomic.LongAdder;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import org.HdrHistogram.Histogram;
 import org.jspecify.annotations.Nullable;
 
 /// A release in progress, as the requests of its model meet it.
@@ -42,7 +46,8 @@ public final class LiveRollout implements AutoCloseable {
   ///
   /// @param nanos from the tripping observation to the flip
   /// @param requestId the id of the request whose observation it was, empty when the caller gave none
-  public record Flip(EvidenceLedger.Trip trip, long nanos, String requestId) {}
+  /// @param dryRun the rules would have flipped, and were only asked
+  public record Flip(EvidenceLedger.Trip trip, long nanos, String requestId, boolean dryRun) {}
 
   private static final CircuitBreakerConfig BREAKER =
       CircuitBreakerConfig.custom()
@@ -66,7 +71,11 @@ public final class LiveRollout implements AutoCloseable {
   private final EvidenceLedger ledger;
   private final RolloutMeters meters;
   private final FlipListener flipListener;
-  private final List<SegmentRecorder> recorders = new ArrayList<>();
+  private final Features features;
+
+  /// By segment; those of segments found on the way are made when they are first needed.
+  private final AtomicReferenceArray<SegmentRecorder> recorders;
+
   private final CircuitBreaker breaker;
   private final Shadow shadow;
   private final LongAdder assignedAfterFlip = new LongAdder();
@@ -85,25 +94,26 @@ public final class LiveRollout implements AutoCloseable {
       RolloutMeters meters,
       FlipListener flipListener) {
     this.note = note;
-    this.segments = new Segments(note.segments());
+    this.segments = note.allSegments();
     this.excluded = new Segments(note.blastRadius().excluded());
     this.headers = headers(note);
     this.assigner = new Assigner(salt);
     this.ledger = ledger;
     this.meters = meters;
     this.flipListener = flipListener;
-    for (int segment = 0; segment < segments.count(); segment++) {
-      recorders.add(new SegmentRecorder());
-    }
+    this.features = new Features(note.stopRules());
+    this.recorders = new AtomicReferenceArray<>(segments.capacity());
     this.breaker = CircuitBreaker.of(note.name(), BREAKER);
     this.shadow = new Shadow(this, routes, lanes);
     meters.bind(ledger::exposure, shadow::waiting, shadow::dropped);
   }
 
   private static Map<String, String> headers(RolloutNote note) {
-    return Stream.concat(note.segments().stream(), note.blastRadius().excluded().stream())
-        .flatMap(rule -> rule.conditions().stream())
-        .map(SegmentRule.Condition::attribute)
+    Stream<String> declared =
+        Stream.concat(note.segments().stream(), note.blastRadius().excluded().stream())
+            .flatMap(rule -> rule.conditions().stream())
+            .map(SegmentRule.Condition::attribute);
+    return Stream.concat(declared, Stream.ofNullable(note.discovery()).map(Segments.Discovery::attribute))
         .distinct()
         .collect(Collectors.toUnmodifiableMap(name -> name, name -> CallerAttributes.SEGMENT_PREFIX + name));
   }
@@ -125,11 +135,31 @@ public final class LiveRollout implements AutoCloseable {
   /// Decides who answers.
   Assignment assign(InferenceRequest request) {
     CallerAttributes caller = request.caller();
-    int segment = segments.of(attribute -> attribute(caller, attribute));
+    int segment = ledger.segmentOf(attribute -> attribute(caller, attribute), nowMillis());
+    long ticket = ledger.ticket(segment);
     ThreadLocalRandom random = ThreadLocalRandom.current();
     String key = stickyKey(request);
+    boolean keyed = key != null;
     long keyHash = key == null ? random.nextLong() : assigner.hash(key);
-    return Assigner.assign(ledger.exposure(), keyHash, random.nextLong(), segment, mayAnswer(caller));
+    return Assigner.assign(
+        ledger.exposure(), keyHash, keyed, random.nextLong(), segment, mayAnswer(caller), ticket);
+  }
+
+  /// Counts a live request for the variant that is to answer it.
+  ///
+  /// @return the assignment, or the baseline's where a hard bound of the note has been reached
+  Assignment admit(Assignment assignment, InferenceRequest request) {
+    long seenNanos = System.nanoTime();
+    long nowMillis = nowMillis();
+    if (ledger.assigned(assignment, nowMillis)) {
+      return assignment;
+    }
+    report(ledger.capped(nowMillis), seenNanos, request.id());
+    return assignment.byBaseline();
+  }
+
+  static long nowMillis() {
+    return System.currentTimeMillis();
   }
 
   /// The caller's key, else the request's id, else none: then the request is spread evenly.
@@ -175,30 +205,69 @@ public final class LiveRollout implements AutoCloseable {
 
   // --- the way of evidence -------------------------------------------------------------------------------------------
 
-  /// Remembers one observation, and flips if it crosses a stop rule's boundary.
+  /// Remembers one observation. If it crosses a stop rule's boundary, the rollout is flipped by the time this returns.
   void observe(Observation observation, String requestId) {
-    Flip flipped = recordAndFlip(ledger, observation, requestId);
-    if (flipped != null) {
-      flippedNanos = System.nanoTime();
-      flip = flipped;
-      flipListener.flipped(this, flipped);
-    }
-    recorders.get(observation.segment()).record(observation);
+    long seenNanos = System.nanoTime();
+    report(ledger.record(observation, nowMillis()), seenNanos, requestId);
+    recorder(observation.segment()).record(observation);
     meters.record(observation);
   }
 
-  /// The flip itself: this thread, now.
-  static @Nullable Flip recordAndFlip(EvidenceLedger ledger, Observation observation, String requestId) {
+  /// What the drift rules want to know of a request and its answer.
+  void measure(Assignment assignment, Variant variant, List<Tensor> request, List<Tensor> answer) {
+    if (!features.isEmpty()) {
+      features.measure(assignment, variant, request, answer, observation -> observe(observation, ""));
+    }
+  }
+
+  /// Time has passed: rules about both variants side by side look at their evidence, and quantiles are frozen.
+  public void tick() {
     long seenNanos = System.nanoTime();
-    EvidenceLedger.Trip trip = ledger.record(observation);
-    return trip != null && ledger.flip(trip) ? new Flip(trip, System.nanoTime() - seenNanos, requestId) : null;
+    freezeQuantiles();
+    report(ledger.tick(nowMillis()), seenNanos, "");
+  }
+
+  private void report(EvidenceLedger.@Nullable Trip trip, long seenNanos, String requestId) {
+    if (trip != null) {
+      boolean dryRun = note.mode() == RolloutNote.Mode.DRY_RUN;
+      Flip flipped = new Flip(trip, System.nanoTime() - seenNanos, requestId, dryRun);
+      if (!dryRun) {
+        flippedNanos = System.nanoTime();
+      }
+      flip = flipped;
+      flipListener.flipped(this, flipped);
+    }
+  }
+
+  /// The baseline's latency quantiles become fixed once enough of its answers have been seen.
+  private void freezeQuantiles() {
+    for (int rule = 0; rule < note.stopRules().size(); rule++) {
+      if (note.stopRules().get(rule) instanceof StopRule.LatencyRatio ratio && ledger.frozenNanos(rule, 0) == 0) {
+        Histogram baseline = total().baseline().latencyNanos();
+        if (baseline.getTotalCount() >= StopRule.LatencyRatio.OBSERVATIONS_MIN) {
+          for (int part = 0; part < ratio.parts(); part++) {
+            long nanos = baseline.getValueAtPercentile(ratio.quantiles().get(part) * 100);
+            ledger.freeze(rule, part, Math.max(1, nanos), nowMillis());
+          }
+        }
+      }
+    }
+  }
+
+  private SegmentRecorder recorder(int segment) {
+    SegmentRecorder recorder = recorders.get(segment);
+    if (recorder == null) {
+      recorders.compareAndSet(segment, null, new SegmentRecorder());
+      recorder = recorders.get(segment);
+    }
+    return recorder;
   }
 
   /// Sends everybody back to the baseline because a person says so.
   ///
   /// @return false if the rollout was flipped already
   public boolean flipByHand() {
-    boolean flipped = ledger.flip(null);
+    boolean flipped = ledger.flip();
     flippedNanos = Math.min(flippedNanos, System.nanoTime());
     return flipped;
   }
@@ -225,7 +294,12 @@ public final class LiveRollout implements AutoCloseable {
   }
 
   public SegmentSnapshot snapshot(int segment) {
-    return recorders.get(segment).snapshot();
+    return recorder(segment).snapshot();
+  }
+
+  /// All segments together.
+  public SegmentSnapshot total() {
+    return IntStream.range(0, ledger.segmentCount()).mapToObj(this::snapshot).reduce(SegmentSnapshot::plus).orElseThrow();
   }
 
   /// Ends what runs in the background. Calls in flight finish or fall back.

@@ -33,8 +33,8 @@ public final class LedgerFiles implements AutoCloseable {
   /// The most ledgers mapped at a time.
   public static final int MAPPED_MAX = 1_024;
 
-  /// The most words of one ledger: 8 MiB.
-  public static final int WORDS_MAX = 1 << 20;
+  /// The most words of one ledger: 64 MiB, of which a rollout with a thousand segments and many rules needs the half.
+  public static final int WORDS_MAX = 1 << 23;
 
   private final Path directory;
   private final int mappedMax;

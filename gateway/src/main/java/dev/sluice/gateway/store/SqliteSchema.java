@@ -25,7 +25,7 @@ import org.sqlite.SQLiteConfig.SynchronousMode;
 /// name is always damage, and is never taken for a fresh start.
 final class SqliteSchema {
 
-  private static final List<String> MIGRATIONS = List.of("001-first.sql", "002-labels.sql");
+  private static final List<String> MIGRATIONS = List.of("001-first.sql", "002-labels.sql", "003-evidence.sql");
 
   /// In the file's header: "SLUC". It tells Sluice's databases from all others before SQLite touches the file.
   private static final int APPLICATION_ID = 0x534c5543;

@@ -297,7 +297,7 @@ public final class SqliteStore implements Store {
     }
     StoredRollout row =
         new StoredRollout(
-            next.name(), next.noteYaml(), next.noteSha256(), next.salt(), next.state(), next.reason(), next.firing(),
+            next.name(), next.noteYaml(), next.noteSha256(), next.salt(), next.attempt(), next.state(), next.reason(), next.firing(),
             revision, createdMillis, change.nowMillis());
     try (PreparedStatement insert =
         connection.prepareStatement(
@@ -305,8 +305,8 @@ public final class SqliteStore implements Store {
             INSERT OR REPLACE INTO rollouts (
               name, note_yaml, note_sha256, salt, state, reason,
               stop_rule, stop_segment, stop_bad, stop_dispatched, stop_boundary, stop_millis, stop_flip_nanos,
-              revision, created_millis, updated_millis, checksum)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+              revision, created_millis, updated_millis, checksum, stop_evidence, stop_threshold, stop_line, attempt)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """)) {
       String state = RolloutStateJson.write(row.state());
       insert.setString(1, row.name());
@@ -320,19 +320,26 @@ public final class SqliteStore implements Store {
         for (int column = 7; column <= 13; column++) {
           insert.setNull(column, Types.NULL);
         }
+        for (int column = 18; column <= 20; column++) {
+          insert.setNull(column, Types.NULL);
+        }
       } else {
         insert.setString(7, firing.stop().rule());
         insert.setString(8, firing.stop().segment());
         insert.setLong(9, firing.stop().bad());
-        insert.setLong(10, firing.stop().dispatched());
+        insert.setLong(10, firing.stop().events());
         insert.setLong(11, firing.stop().boundary());
         insert.setLong(12, firing.millis());
         insert.setLong(13, firing.flipNanos());
+        insert.setDouble(18, firing.stop().evidence());
+        insert.setDouble(19, firing.stop().threshold());
+        insert.setLong(20, firing.stop().line());
       }
       insert.setLong(14, row.revision());
       insert.setLong(15, row.createdMillis());
       insert.setLong(16, row.updatedMillis());
       insert.setString(17, checksum(row, state));
+      insert.setInt(21, row.attempt());
       insert.executeUpdate();
     }
   }
@@ -476,12 +483,13 @@ public final class SqliteStore implements Store {
             : new Firing(
                 new Stop(
                     stopRule, row.getString("stop_segment"), row.getLong("stop_bad"), row.getLong("stop_dispatched"),
-                    row.getLong("stop_boundary")),
+                    row.getLong("stop_boundary"), row.getDouble("stop_evidence"), row.getDouble("stop_threshold"),
+                    row.getLong("stop_line")),
                 row.getLong("stop_millis"), row.getLong("stop_flip_nanos"));
     StoredRollout rollout =
         new StoredRollout(
             row.getString("name"), row.getString("note_yaml"), row.getString("note_sha256"), row.getLong("salt"),
-            RolloutStateJson.read(state), row.getString("reason"), firing, row.getLong("revision"),
+            row.getInt("attempt"), RolloutStateJson.read(state), row.getString("reason"), firing, row.getLong("revision"),
             row.getLong("created_millis"), row.getLong("updated_millis"));
     if (!checksum(rollout, state).equals(row.getString("checksum"))) {
       throw new IllegalArgumentException(
@@ -497,8 +505,15 @@ public final class SqliteStore implements Store {
     Firing firing = row.firing();
     if (firing != null) {
       Stop stop = firing.stop();
-      fingerprint.add(stop.rule()).add(stop.segment()).add(stop.bad()).add(stop.dispatched()).add(stop.boundary())
+      fingerprint.add(stop.rule()).add(stop.segment()).add(stop.bad()).add(stop.events()).add(stop.boundary())
           .add(firing.millis()).add(firing.flipNanos());
+      if (stop.threshold() != 0) { // before migration 3 there was none
+        fingerprint.add(Double.doubleToRawLongBits(stop.evidence())).add(Double.doubleToRawLongBits(stop.threshold()))
+            .add(stop.line());
+      }
+    }
+    if (row.attempt() != 1) {
+      fingerprint.add(row.attempt());
     }
     return fingerprint.hex();
   }

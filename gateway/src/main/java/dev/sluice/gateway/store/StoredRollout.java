@@ -8,6 +8,7 @@ import org.jspecify.annotations.Nullable;
 ///
 /// @param noteYaml as its owner gave it, frozen
 /// @param salt of its assigner, frozen
+/// @param attempt how many-th rollout of the same candidate it is, from 1: together they spend one alpha
 /// @param reason why it is where it is, for people
 /// @param firing set once a stop rule has fired
 /// @param revision of its last change
@@ -16,6 +17,7 @@ public record StoredRollout(
     String noteYaml,
     String noteSha256,
     long salt,
+    int attempt,
     RolloutState state,
     String reason,
     @Nullable Firing firing,
@@ -30,7 +32,7 @@ public record StoredRollout(
 
   /// A rollout that has not been written down yet: its revision and times are the store's to give.
   public static StoredRollout create(
-      String name, String noteYaml, String noteSha256, long salt, RolloutState state, String reason) {
-    return new StoredRollout(name, noteYaml, noteSha256, salt, state, reason, null, 0, 0, 0);
+      String name, String noteYaml, String noteSha256, long salt, int attempt, RolloutState state, String reason) {
+    return new StoredRollout(name, noteYaml, noteSha256, salt, attempt, state, reason, null, 0, 0, 0);
   }
 }

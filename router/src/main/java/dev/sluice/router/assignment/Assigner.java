@@ -30,13 +30,18 @@ public final class Assigner {
   ///
   /// @param exposure the rollout's [Exposure] word, read once for this request
   /// @param keyHash the sticky key's [#hash], or a uniform draw for a request without a key
+  /// @param keyed whether `keyHash` is a key's
   /// @param draw a uniform draw for this request
   /// @param mayAnswer false where the blast radius keeps the candidate from answering
-  public static Assignment assign(long exposure, long keyHash, long draw, int segment, boolean mayAnswer) {
-    boolean candidate = mayAnswer && bucket(keyHash) < Exposure.weightBasisPoints(exposure);
+  /// @param ticket taken before this request is counted anywhere
+  public static Assignment assign(
+      long exposure, long keyHash, boolean keyed, long draw, int segment, boolean mayAnswer, long ticket) {
+    int share = mayAnswer ? Exposure.weightBasisPoints(exposure) : 0;
+    boolean candidate = bucket(keyHash) < share;
     boolean shadowed = bucket(draw) < Exposure.shadowBasisPoints(exposure);
     return new Assignment(
-        candidate ? Variant.CANDIDATE : Variant.BASELINE, shadowed, segment, Exposure.epoch(exposure));
+        candidate ? Variant.CANDIDATE : Variant.BASELINE, shadowed, segment, Exposure.epoch(exposure), share,
+        keyed ? keyHash : Assignment.NO_KEY, ticket);
   }
 
   /// 0 .. 9999, each as likely: the upper bits of hash x 10 000 / 2^64.

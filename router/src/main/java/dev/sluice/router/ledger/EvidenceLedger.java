@@ -1,38 +1,65 @@
 package dev.sluice.router.ledger;
 
+import dev.sluice.router.assignment.Assignment;
+import dev.sluice.router.assignment.Attributes;
 import dev.sluice.router.assignment.Exposure;
 import dev.sluice.router.assignment.Segments;
 import dev.sluice.router.assignment.Variant;
 import dev.sluice.router.observation.Observation;
+import dev.sluice.router.statistics.LimitTest;
 import dev.sluice.router.stop.ArmedRule;
 import dev.sluice.router.stop.ArmedRules;
+import dev.sluice.router.stop.Evidence;
+import dev.sluice.router.stop.Evidence.Kind;
 import dev.sluice.router.stop.Stop;
 import dev.sluice.router.stop.StopRule;
 import dev.sluice.router.stop.StopRule.Counted;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
-/// A rollout's exposure and evidence, in words that every thread may read and count in at once.
+/// A rollout's exposure and evidence, in words that every thread may read and write at once.
 ///
 /// **Counting at dispatch.** Failures come back faster than successes, so rates over *completed* calls look worse than they
 /// are: with a thousand calls in flight, a healthy candidate would be stopped almost surely. Events are therefore counted when
 /// they are dispatched, before they run; what is in flight counts as good. That can only delay an alarm (see
-/// [dev.sluice.router.statistics.GridLikelihoodRatio]).
+/// [dev.sluice.router.statistics.LimitTest]).
 ///
-/// **Why no lock is needed.** A bad event first adds itself to S and then reads n. Every event counted in S was counted in n
-/// before it ran, so n is never too small, and another thread's bad event that is not yet in S only makes S too small: both
-/// errors are on the safe side. The last of several concurrent bad events sees all of them.
+/// **One line after the other, and nobody waits.** A good answer moves a counter. What a rule wants to hear about becomes a line
+/// in a log: its writer takes a number, fills the line, and then whoever finds the [Scales] free weighs all lines that are
+/// ready, in order, its own and others'. A thread that finds them taken goes on at once; the one that has them sees its line.
+/// So evidence has one order although many threads bring it, decisions can be replayed from the log, and the tests are plain
+/// code. A line costs some hundred nanoseconds.
 ///
-/// **What never decides.** Bad events of requests that were assigned in an older epoch are not counted in S.
+/// **What outlives the process.** Counters, log and exposure are in the same memory, over a mapped file in a gateway. The
+/// weights are saved there every quarter lap of the log, in three places in turn; a new process takes the latest and weighs what
+/// came after it. So a replay can begin at weights from a quarter lap ago or earlier, while half a lap of lines is on its way.
 ///
-/// Layout, in words: `0` layout mark, `16` exposure, `32..35` the trip (rule + 1, segment + 1, bad, dispatched), from `64` one
-/// block per segment. The exposure has cache lines of its own: every request reads it while counters next to it change.
+/// **What never decides.** Observations of requests that were assigned in an older epoch, except for rules that take each request
+/// by its own share.
+///
+/// Layout, in words: `0` layout mark, `8` lines taken, `16` exposure, `24` lines weighed, `32..37` the verdict (rule + 1,
+/// segment + 1, bad, events, evidence, line), `40` rules that hold, `41` lines left out, `48..` hard bounds, from `64` one block of a cache line per
+/// place (all traffic, then the segments), then the names of segments found on the way, the keys met, three saved weights, the log.
+@SuppressWarnings("EnumOrdinal") // their order is part of the log's layout
 public final class EvidenceLedger {
 
   private static final int LAYOUT = 0;
+  private static final int TAKEN = 8;
   private static final int EXPOSURE = 16;
+  private static final int WEIGHED = 24;
   private static final int TRIP = 32;
-  private static final int SEGMENTS = 64;
+  private static final int HOLDING = 40;
+  private static final int LEFT_OUT = 41;
+  private static final int BOUNDED = 48; // requests, failures, keys, nanos; then the same at the step's entry
+  private static final int BOUNDED_AT_ENTRY = 52;
+  private static final int BLOCKS = 64;
 
   private static final int LIVE_ASSIGNED = 0;
   private static final int LIVE_DISPATCHED = 1;
@@ -40,42 +67,152 @@ public final class EvidenceLedger {
   private static final int COMPARISONS_DISPATCHED = 3;
   private static final int LIVE_COMPLETED = 4;
   private static final int SHADOWS_COMPLETED = 5;
-  private static final int BAD = 6;
+  private static final int GENERATION = 6;
+  private static final int SPACING = 7;
+  private static final int BLOCK = 8;
+
+  /// The segment of a value that is on its way to become one.
+  private static final int WANTED = -1;
+
+  private static final int NAME = 1 + Evidence.COUNTS;
+
+  private static final long NO_LINE = -1;
+
+  /// Words that remember the keys a hard bound counts: 2 million bits.
+  private static final int KEYS = 1 << 15;
 
   /// Changes with the layout, so that a ledger of another layout is never read as this one.
-  private static final long LAYOUT_VERSION = 1;
+  private static final long LAYOUT_VERSION = 3;
 
+  /// Places for saved weights: the latest, the one before it, and the one being written.
+  private static final int SAVED = 3;
+
+  /// Weights are saved so many times a lap.
+  private static final int SAVES = 4;
+
+  /// What a ledger is for: its rules, and what they need to know.
+  ///
+  /// @param margins of the ratios that promotions are to be shown to be below
+  /// @param callMillisMax how long a call may take
+  /// @param lines of the log, a power of two from 64: a quarter of them, at least, can be replayed at any time
+  /// @param flips whether a verdict flips the exposure; false for a dry run
+  public record Plan(ArmedRules rules, List<Double> margins, long callMillisMax, int lines, boolean flips) {
+
+    /// The lines that a gateway keeps of each rollout: half a megabyte.
+    public static final int LINES = 4_096;
+
+    public Plan {
+      margins = List.copyOf(margins);
+      if (Integer.bitCount(lines) != 1 || lines < 64) {
+        throw new IllegalArgumentException("lines: " + lines + " is not a power of two from 64");
+      }
+    }
+
+    /// The size of the memory that a ledger lives in.
+    public int wordsNeeded() {
+      return logAt() + lines * EvidenceLog.LINE;
+    }
+
+    private int namesAt() {
+      return BLOCKS + BLOCK * (rules.segments().capacity() + 1);
+    }
+
+    private int keysAt() {
+      return namesAt() + NAME * (rules.segments().capacity() - rules.segments().declaredAndOther());
+    }
+
+    private int savedAt() {
+      return keysAt() + (cap(StopRule.Cap.Bounded.KEYS) < 0 ? 0 : KEYS);
+    }
+
+    private int logAt() {
+      int end = savedAt() + SAVED * (1 + scales().words());
+      return (end + EvidenceLog.LINE - 1) / EvidenceLog.LINE * EvidenceLog.LINE;
+    }
+
+    private Scales scales() {
+      return new Scales(rules, margins, callMillisMax);
+    }
+
+    /// The index of the rule that bounds this, or -1.
+    private int cap(StopRule.Cap.Bounded bounded) {
+      for (int r = 0; r < rules.rules().size(); r++) {
+        if (rules.rules().get(r) instanceof StopRule.Cap cap && cap.bounded() == bounded) {
+          return r;
+        }
+      }
+      return -1;
+    }
+  }
+
+  /// A verdict, by index.
+  ///
+  /// @param bad observations against the candidate among `events`
+  /// @param evidence weighted; 0 for a rule without statistics
+  /// @param line that tripped
+  public record Trip(int rule, int segment, long bad, long events, double evidence, long line) {}
+
+  private final Plan plan;
   private final ArmedRules rules;
   private final Segments segments;
   private final LedgerWords words;
-  private final int blockWords;
+  private final EvidenceLog log;
+  private final Scales scales;
+  private final AtomicBoolean weighing = new AtomicBoolean();
+  private final Evidence evidence = new Evidence();
+  private final int savedAt;
+  private final long[] caps = new long[StopRule.Cap.Bounded.values().length];
+  private volatile Interest interest;
+  private volatile boolean decided;
+
+  /// The verdict until some thread has taken it to report it.
+  private final AtomicReference<@Nullable Trip> unreported = new AtomicReference<>();
+
+  /// By value of the discovered attribute its segment, or [#WANTED]. Replaced whole: requests only read it.
+  private final AtomicReference<Map<String, Integer>> found = new AtomicReference<>(Map.of());
+  /// What segments found on the way are called, in their order; replaced whole by whoever weighs.
+  private volatile List<String> names = List.of();
+
+  /// By place, whether a limit is tested there.
+  private final boolean[] restarts;
 
   /// Whether a shadow has only done its work once its answer is compared.
   private final boolean comparisonsMatter;
 
-  public EvidenceLedger(ArmedRules rules, Segments segments, LedgerWords words) {
-    if (words.size() < wordsNeeded(rules.rules().size(), segments.count())) {
+  public EvidenceLedger(Plan plan, LedgerWords words) {
+    if (words.size() < plan.wordsNeeded()) {
       throw new IllegalArgumentException(
-          "%d words are too few: %d segments and %d rules need %d"
-              .formatted(
-                  words.size(), segments.count(), rules.rules().size(),
-                  wordsNeeded(rules.rules().size(), segments.count())));
+          "%d words are too few: this rollout needs %d".formatted(words.size(), plan.wordsNeeded()));
     }
-    this.rules = rules;
-    this.segments = segments;
+    this.plan = plan;
+    this.rules = plan.rules();
+    this.segments = rules.segments();
     this.words = words;
-    this.blockWords = blockWords(rules.rules().size());
-    this.comparisonsMatter = rules.rules().stream().anyMatch(rule -> rule.counted() == Counted.COMPARISONS);
+    this.scales = plan.scales();
+    this.savedAt = plan.savedAt();
+    this.log = new EvidenceLog(words, plan.logAt(), plan.lines());
+    for (StopRule.Cap.Bounded bounded : StopRule.Cap.Bounded.values()) {
+      int rule = plan.cap(bounded);
+      caps[bounded.ordinal()] = rule < 0 ? Long.MAX_VALUE : ((StopRule.Cap) rules.rules().get(rule)).most();
+    }
+    this.interest = interest();
+    this.restarts = new boolean[segments.capacity() + 1];
+    for (ArmedRule test : rules.armed()) {
+      restarts[test.segment() + 1] |= test.test() instanceof LimitTest;
+    }
+    this.comparisonsMatter =
+        rules.rules().stream().anyMatch(rule -> rule instanceof StopRule.DisagreementRate || rule instanceof StopRule.ScoreDifference);
   }
 
-  /// The size of the memory that a rollout's ledger lives in.
-  public static int wordsNeeded(int rules, int segments) {
-    return SEGMENTS + blockWords(rules) * segments;
-  }
-
-  /// Whole cache lines, so that segments do not disturb each other.
-  private static int blockWords(int rules) {
-    return (BAD + rules + 7) / 8 * 8;
+  private Interest interest() {
+    long frozen = Long.MAX_VALUE;
+    for (int r = 0; r < rules.rules().size(); r++) {
+      for (int part = 0; part < Scales.parts(rules.rules().get(r)); part++) {
+        long nanos = scales.frozenNanos(r, part);
+        frozen = nanos == 0 ? frozen : Math.min(frozen, nanos);
+      }
+    }
+    return Interest.of(rules, !plan.margins().isEmpty(), frozen);
   }
 
   /// The rules that this ledger's evidence is for.
@@ -98,9 +235,8 @@ public final class EvidenceLedger {
 
   /// Sends all keys back to the baseline for good. One compare-and-set, repeated only if the single writer came between.
   ///
-  /// @param because the verdict, kept beside the exposure so that it outlives the process; null when a person ends the rollout
   /// @return true for the one thread that did it, false if the rollout was flipped already
-  public boolean flip(@Nullable Trip because) {
+  public boolean flip() {
     long word;
     do {
       word = exposure();
@@ -108,172 +244,536 @@ public final class EvidenceLedger {
         return false;
       }
     } while (!words.compareAndSet(EXPOSURE, word, Exposure.flipped(word)));
-    if (because != null) {
-      words.set(TRIP + 1, because.segment() + 1);
-      words.set(TRIP + 2, because.bad());
-      words.set(TRIP + 3, because.dispatched());
-      words.set(TRIP, because.rule() + 1);
-    }
     return true;
   }
 
-  /// A crossing of a boundary, by index.
-  public record Trip(int rule, int segment, long bad, long dispatched) {}
-
-  /// The crossing that flipped this ledger; null if none did, or if the process died between the flip and writing down why.
+  /// The verdict of the stop rules; null as long as there is none.
   public @Nullable Trip trip() {
     long rule = words.get(TRIP);
     return rule == 0
         ? null
-        : new Trip((int) rule - 1, (int) words.get(TRIP + 1) - 1, words.get(TRIP + 2), words.get(TRIP + 3));
+        : new Trip(
+            (int) rule - 1, (int) words.get(TRIP + 1) - 1, words.get(TRIP + 2), words.get(TRIP + 3),
+            Double.longBitsToDouble(words.get(TRIP + 4)), words.get(TRIP + 5));
   }
 
   /// The verdict in words.
   public Stop describe(Trip trip) {
-    ArmedRule armed = rules.armed(trip.rule(), trip.segment());
     return new Stop(
-        rules.rules().get(trip.rule()).name(),
-        segmentName(trip.segment()),
-        trip.bad(),
-        trip.dispatched(),
-        armed == null ? 0 : armed.table().boundary(trip.bad()));
+        rules.rules().get(trip.rule()).name(), segmentName(trip.segment()), trip.bad(), trip.events(),
+        boundary(trip.rule(), trip.segment(), trip.bad()), trip.evidence(), rules.threshold(), trip.line());
   }
 
-  // --- evidence -------------------------------------------------------------------------------------------------------
+  /// The most events among which so many bad ones stop the rollout on their own; 0 for rules without such a table.
+  public long boundary(int rule, int segment, long bad) {
+    ArmedRule test = rules.armed(rule, segment);
+    return test != null && test.test() instanceof LimitTest limit
+        ? limit.boundary(bad, rules.threshold() / test.share())
+        : 0;
+  }
 
-  /// A live request was assigned to the candidate. To be called before anything else happens to it.
-  public void assignedLive(int segment) {
-    words.increment(block(segment) + LIVE_ASSIGNED);
+  // --- a request on its way -------------------------------------------------------------------------------------------
+
+  /// The segment of a request. A value of the discovered attribute that nobody has seen yet stays in `other` until it has
+  /// become a segment: what it is judged by begins afterwards.
+  public int segmentOf(Attributes attributes, long nowMillis) {
+    int segment = segments.of(attributes);
+    String attribute = segments.discovered();
+    if (attribute == null || segment != segments.declaredAndOther() - 1) {
+      return segment;
+    }
+    String value = attributes.value(attribute);
+    if (value == null || value.isEmpty()) {
+      return segment;
+    }
+    Integer known = found.get().get(value);
+    if (known == null) {
+      discover(value, nowMillis);
+    }
+    return known == null || known < 0 ? segment : known;
+  }
+
+  private void discover(String value, long nowMillis) {
+    byte[] name = value.getBytes(StandardCharsets.UTF_8);
+    int most = segments.capacity() - segments.declaredAndOther();
+    if (name.length > EvidenceLog.NAME_MAX || !want(value, most)) {
+      return;
+    }
+    long number = take();
+    if (number == NO_LINE) {
+      forget(value); // another request will ask for it
+    } else {
+      log.writeDiscovered(number, name, nowMillis);
+      weigh();
+    }
+  }
+
+  private void forget(String value) {
+    found.updateAndGet(
+        known -> {
+          Map<String, Integer> fewer = new HashMap<>(known);
+          fewer.remove(value, WANTED);
+          return fewer;
+        });
+  }
+
+  /// @return true for the one thread that is to see to it
+  private boolean want(String value, int most) {
+    Map<String, Integer> known;
+    Map<String, Integer> more;
+    do {
+      known = found.get();
+      if (known.size() >= most || known.containsKey(value)) {
+        return false;
+      }
+      more = new HashMap<>(known);
+      more.put(value, WANTED);
+    } while (!found.compareAndSet(known, more));
+    return true;
+  }
+
+  private void put(String value, int segment) {
+    found.updateAndGet(
+        known -> {
+          Map<String, Integer> more = new HashMap<>(known);
+          more.put(value, segment);
+          return more;
+        });
+  }
+
+  /// Where evidence stands, for a request that is about to be dispatched. To be read before the request is counted anywhere.
+  public long ticket(int segment) {
+    return words.get(block(segment) + GENERATION) << 32 | words.get(block(ArmedRule.OVERALL) + GENERATION);
+  }
+
+  /// A live request was given to one of the variants.
+  ///
+  /// @return false if a hard bound keeps the candidate from it: the caller then asks [#capped] and takes the baseline
+  public boolean assigned(Assignment assignment, long nowMillis) {
+    if (interest.assignments() && !decided) {
+      long number = take();
+      if (number != NO_LINE) {
+        log.writeAssigned(number, assignment, nowMillis);
+        weigh();
+      }
+    }
+    if (assignment.variant() == Variant.BASELINE) {
+      return true;
+    }
+    increment(assignment.segment(), LIVE_ASSIGNED);
+    return isWithin(StopRule.Cap.Bounded.REQUESTS, 1) && isWithin(StopRule.Cap.Bounded.KEYS, newKeys(assignment));
+  }
+
+  private int newKeys(Assignment assignment) {
+    if (caps[StopRule.Cap.Bounded.KEYS.ordinal()] == Long.MAX_VALUE) {
+      return 0;
+    }
+    if (assignment.keyHash() == Assignment.NO_KEY) {
+      return 1;
+    }
+    long bit = (assignment.keyHash() * 0x9E37_79B9_7F4A_7C15L) >>> (64 - 21);
+    int word = plan.keysAt() + (int) (bit >>> 6);
+    long mask = 1L << bit;
+    long before = words.get(word);
+    while ((before & mask) == 0) {
+      if (words.compareAndSet(word, before, before | mask)) {
+        return 1;
+      }
+      before = words.get(word);
+    }
+    return 0;
+  }
+
+  private boolean isWithin(StopRule.Cap.Bounded bounded, long more) {
+    int i = bounded.ordinal();
+    return caps[i] == Long.MAX_VALUE
+        || (more == 0 ? words.get(BOUNDED + i) : words.add(BOUNDED + i, more)) - words.get(BOUNDED_AT_ENTRY + i) <= limit(i);
+  }
+
+  private long limit(int bounded) {
+    return bounded == StopRule.Cap.Bounded.RUN_MILLIS.ordinal() ? caps[bounded] * 1_000_000 : caps[bounded];
+  }
+
+  /// The verdict of a hard bound that has been passed; null if there is none or it is known already.
+  public @Nullable Trip capped(long nowMillis) {
+    for (StopRule.Cap.Bounded bounded : StopRule.Cap.Bounded.values()) {
+      int i = bounded.ordinal();
+      long since = words.get(BOUNDED + i) - words.get(BOUNDED_AT_ENTRY + i);
+      if (caps[i] != Long.MAX_VALUE && since > limit(i) && !decided) {
+        write(Kind.CAPPED, 0, 0, caps[i], plan.cap(bounded), nowMillis);
+      }
+    }
+    return verdict();
+  }
+
+  /// A new step begins: hard bounds count from here.
+  public void enterStep() {
+    for (int i = 0; i < caps.length; i++) {
+      words.set(BOUNDED_AT_ENTRY + i, words.get(BOUNDED + i));
+    }
   }
 
   /// The candidate is about to run a live request. Not called for those that a circuit breaker keeps from it: counted among its
   /// calls they would pass for good ones, and hide a candidate that fails whenever it is tried.
-  public void dispatchedLive(int segment) {
-    words.increment(block(segment) + LIVE_DISPATCHED);
+  public void dispatchedLive(int segment, long nowMillis) {
+    dispatched(segment, LIVE_DISPATCHED, nowMillis);
   }
 
   /// The candidate is about to run a copy of a request.
-  public void dispatchedShadow(int segment) {
-    words.increment(block(segment) + SHADOWS_DISPATCHED);
+  public void dispatchedShadow(int segment, long nowMillis) {
+    dispatched(segment, SHADOWS_DISPATCHED, nowMillis);
   }
 
   /// The second variant is about to run a request whose answers will be compared.
   public void dispatchedComparison(int segment) {
-    words.increment(block(segment) + COMPARISONS_DISPATCHED);
+    increment(segment, COMPARISONS_DISPATCHED);
   }
+
+  private void increment(int segment, int word) {
+    words.increment(block(segment) + word);
+    words.increment(block(ArmedRule.OVERALL) + word);
+  }
+
+  /// Now and then a dispatch begins the tests for late changes afresh.
+  private void dispatched(int segment, int word, long nowMillis) {
+    long here = words.increment(block(segment) + word);
+    long overall = words.increment(block(ArmedRule.OVERALL) + word);
+    restartAt(here, segment, nowMillis);
+    restartAt(overall, ArmedRule.OVERALL, nowMillis);
+  }
+
+  private void restartAt(long events, int segment, long nowMillis) {
+    if (restarts[segment + 1] && (events & (words.get(block(segment) + SPACING) - 1)) == 0 && !decided) {
+      write(Kind.RESTART, segment + 1, 0, 0, 0, nowMillis);
+    }
+  }
+
+  // --- evidence -------------------------------------------------------------------------------------------------------
 
   /// Adds one observation.
   ///
-  /// @return the boundary that it crossed, or null; the caller flips
-  public @Nullable Trip record(Observation observation) {
-    int block = block(observation.segment());
+  /// @return the verdict, to one thread: it reports the flip, which has happened by now. Whoever weighs the tripping line flips,
+  ///     before it weighs or does anything else.
+  public @Nullable Trip record(Observation observation, long nowMillis) {
+    if (observation instanceof Observation.Measured measured) {
+      check(measured);
+    }
+    count(observation);
+    if (!decided && interest.in(observation)) {
+      long number = take();
+      if (number != NO_LINE) {
+        log.write(number, observation, nowMillis);
+        weigh();
+      }
+    }
+    return isBounded(observation) ? capped(nowMillis) : verdict();
+  }
+
+  /// A line that cannot be weighed would stand in the way of all that come after it.
+  private void check(Observation.Measured measured) {
+    int rule = measured.rule();
+    if (rule < 0 || rule >= rules.rules().size() || !(rules.rules().get(rule) instanceof StopRule.DriftRule drift)) {
+      throw new IllegalArgumentException("measured for rule " + rule + ", which is no drift rule");
+    }
+    if (drift instanceof StopRule.BinDrift bins && !(measured.value() >= 0 && measured.value() < bins.shares().size())) {
+      throw new IllegalArgumentException(
+          "measured for %s: bin %s is not between 0 and %d".formatted(bins.name(), measured.value(), bins.shares().size() - 1));
+    }
+  }
+
+  private void count(Observation observation) {
+    int segment = observation.segment();
     switch (observation) {
       case Observation.Answered answered -> {
         if (answered.shadow() && !comparisonsMatter) {
-          words.increment(block + SHADOWS_COMPLETED);
+          increment(segment, SHADOWS_COMPLETED);
         }
-        completed(block, answered.variant(), answered.shadow());
+        completed(segment, answered.variant(), answered.shadow(), answered.latencyNanos());
       }
-      case Observation.Failed failed -> completed(block, failed.variant(), failed.shadow());
+      case Observation.Failed failed -> {
+        completed(segment, failed.variant(), failed.shadow(), failed.latencyNanos());
+        if (failed.variant() == Variant.CANDIDATE) {
+          words.add(BOUNDED + StopRule.Cap.Bounded.FAILURES.ordinal(), 1);
+        }
+      }
       case Observation.Compared _ -> {
         if (comparisonsMatter) {
-          words.increment(block + SHADOWS_COMPLETED);
+          increment(segment, SHADOWS_COMPLETED);
         }
       }
-      case Observation.FellBack _ -> {}
+      case Observation.FellBack _,
+          Observation.Repeated _,
+          Observation.Measured _,
+          Observation.Labelled _,
+          Observation.Crashed _ -> {}
     }
-    Trip trip = null;
-    List<StopRule> all = rules.rules();
-    for (int rule = 0; rule < all.size(); rule++) {
-      if (all.get(rule).isBad(observation)) {
-        Trip crossed = recordBad(rule, observation);
-        trip = trip == null ? crossed : trip;
+  }
+
+  private void completed(int segment, Variant variant, boolean shadow, long nanos) {
+    if (!shadow && variant == Variant.CANDIDATE) {
+      increment(segment, LIVE_COMPLETED);
+      words.add(BOUNDED + StopRule.Cap.Bounded.RUN_MILLIS.ordinal(), Math.min(nanos, 3_600_000_000_000L));
+    }
+  }
+
+  private boolean isBounded(Observation observation) {
+    return switch (observation) {
+      case Observation.Answered o -> o.variant() == Variant.CANDIDATE && caps[StopRule.Cap.Bounded.RUN_MILLIS.ordinal()] != Long.MAX_VALUE;
+      case Observation.Failed o ->
+          o.variant() == Variant.CANDIDATE
+              && (caps[StopRule.Cap.Bounded.RUN_MILLIS.ordinal()] != Long.MAX_VALUE
+                  || caps[StopRule.Cap.Bounded.FAILURES.ordinal()] != Long.MAX_VALUE);
+      default -> false;
+    };
+  }
+
+  /// Time has passed. To be called now and then, at least a few times while a call may take: rules about both variants side by
+  /// side look at their evidence then.
+  ///
+  /// @return the verdict, to one thread
+  public @Nullable Trip tick(long nowMillis) {
+    if (!decided && scales.wantsTick(nowMillis)) {
+      write(Kind.TICK, 0, 0, 0, 0, nowMillis);
+    }
+    return verdict();
+  }
+
+  /// Freezes a latency quantile of the baseline, in nanoseconds: from now on calls of both variants are held against it.
+  public void freeze(int rule, int part, long nanos, long nowMillis) {
+    if (!decided) {
+      write(Kind.FROZEN, 0, part, nanos, rule, nowMillis);
+    }
+  }
+
+  /// A frozen latency quantile, in nanoseconds; 0 as long as it is not.
+  public long frozenNanos(int rule, int part) {
+    return scales.frozenNanos(rule, part);
+  }
+
+  /// Takes the number of a new line. Nobody waits: if half a lap of lines is waiting to be weighed, because the writer of the
+  /// first one has lost its processor, new ones are left out, whatever they say. That can delay an alarm.
+  ///
+  /// @return [#NO_LINE] if there is no room, and after the verdict: the line would be written over one that a replay needs
+  private long take() {
+    long number = words.get(TAKEN);
+    while (!decided && number - words.get(WEIGHED) < log.capacity() / 2) {
+      if (words.compareAndSet(TAKEN, number, number + 1)) {
+        return number;
       }
+      number = words.get(TAKEN);
+    }
+    if (!decided) {
+      words.increment(LEFT_OUT);
+    }
+    return NO_LINE;
+  }
+
+  /// A line of the ledger's own.
+  private void write(Kind kind, int place, long keyHash, long a, long b, long nowMillis) {
+    long number = take();
+    if (number != NO_LINE) {
+      log.write(number, kind, place, keyHash, a, b, nowMillis);
+      weigh();
+    }
+  }
+
+  /// Weighs what is ready, unless another thread does.
+  private void weigh() {
+    // Looking again after letting go: a line published in between has found the scales taken.
+    while (!decided && log.isPublished(words.get(WEIGHED)) && weighing.compareAndSet(false, true)) {
+      try {
+        long number = words.get(WEIGHED);
+        while (!decided && log.isPublished(number)) {
+          complete(number);
+          Trip trip = weigh(number);
+          number++;
+          words.setRelease(WEIGHED, number);
+          if (trip != null) {
+            decide(trip);
+          } else if ((number & (log.capacity() / SAVES - 1)) == 0) {
+            save(number);
+          }
+        }
+      } finally {
+        weighing.set(false);
+      }
+    }
+  }
+
+  private void decide(Trip trip) {
+    words.set(TRIP + 1, trip.segment() + 1);
+    words.set(TRIP + 2, trip.bad());
+    words.set(TRIP + 3, trip.events());
+    words.set(TRIP + 4, Double.doubleToRawLongBits(trip.evidence()));
+    words.set(TRIP + 5, trip.line());
+    words.set(TRIP, trip.rule() + 1);
+    if (plan.flips()) {
+      flip();
+    }
+    unreported.set(trip);
+    decided = true;
+  }
+
+  /// The verdict, to one caller.
+  private @Nullable Trip verdict() {
+    return decided && unreported.get() != null ? unreported.getAndSet(null) : null;
+  }
+
+  private void complete(long number) {
+    Kind kind = log.kind(number);
+    if (kind == Kind.DISCOVERED) {
+      return; // a name stands where others have their counts
+    }
+    log.complete(number, exposure());
+    int place = kind == Kind.RESTART ? log.segment(number) : log.segment(number) + 1;
+    for (Counted counted : Counted.values()) {
+      log.count(number, counted.ordinal(), dispatched(counted, place - 1));
+      log.count(number, 3 + counted.ordinal(), dispatched(counted, ArmedRule.OVERALL));
+    }
+  }
+
+  private @Nullable Trip weigh(long number) {
+    Kind kind = log.kind(number);
+    log.read(number, evidence);
+    Trip trip = scales.weigh(evidence, number);
+    switch (kind) {
+      case RESTART -> {
+        int place = log.segment(number);
+        words.set(block(place - 1) + SPACING, scales.spacing(place));
+        // After the tests have begun afresh with what is counted: see LimitTest.
+        words.set(block(place - 1) + GENERATION, scales.generation(place));
+      }
+      case DISCOVERED -> discovered(log.name(number));
+      case FROZEN -> interest = interest();
+      default -> {}
+    }
+    if (words.getPlain(HOLDING) != scales.holding()) {
+      words.set(HOLDING, scales.holding());
     }
     return trip;
   }
 
-  private void completed(int block, Variant variant, boolean shadow) {
-    if (!shadow && variant == Variant.CANDIDATE) {
-      words.increment(block + LIVE_COMPLETED);
+  private void discovered(String name) {
+    int index = names.size();
+    // Known: its name was written down by a process that died before it had weighed the line.
+    if (found.get().getOrDefault(name, WANTED) >= 0 || index >= segments.capacity() - segments.declaredAndOther()) {
+      return;
     }
-  }
-
-  private @Nullable Trip recordBad(int rule, Observation observation) {
-    if (observation.epoch() != Exposure.epoch(exposure())) {
-      return null;
+    int at = plan.namesAt() + NAME * index;
+    byte[] bytes = name.getBytes(StandardCharsets.UTF_8);
+    for (int i = 0; i < bytes.length; i++) {
+      int word = at + 1 + i / 8;
+      words.setPlain(word, words.getPlain(word) | ((bytes[i] & 0xFFL) << (8 * (i % 8))));
     }
-    int segment = observation.segment();
-    words.increment(block(segment) + BAD + rule);
-    Trip here = crossed(rule, segment);
-    return here != null ? here : crossed(rule, ArmedRule.OVERALL);
-  }
-
-  private @Nullable Trip crossed(int rule, int segment) {
-    ArmedRule armed = rules.armed(rule, segment);
-    if (armed == null) {
-      return null;
-    }
-    long bad = bad(rule, segment); // before n: see the class comment
-    long dispatched = dispatched(rule, segment);
-    return armed.table().isCrossed(dispatched, bad) ? new Trip(rule, segment, bad, dispatched) : null;
+    words.set(at, bytes.length);
+    names = Stream.concat(names.stream(), Stream.of(name)).toList();
+    put(name, segments.declaredAndOther() + index);
   }
 
   // --- reading --------------------------------------------------------------------------------------------------------
 
-  /// Bad events of a rule in a segment, or in all of them for [ArmedRule#OVERALL].
-  public long bad(int rule, int segment) {
-    return sum(segment, BAD + rule);
+  /// Segments there are by now: declared ones, `other`, and those found on the way.
+  public int segmentCount() {
+    return segments.declaredAndOther() + names.size();
   }
 
-  /// The events that a rule is a rate of, in flight included.
-  public long dispatched(int rule, int segment) {
-    Counted counted = rules.rules().get(rule).counted();
+  public String segmentName(int segment) {
+    if (segment == ArmedRule.OVERALL) {
+      return "";
+    }
+    return segment < segments.declaredAndOther()
+        ? segments.name(segment)
+        : segments.discovered() + "=" + names.get(segment - segments.declaredAndOther());
+  }
+
+  /// Observations against the candidate in a segment, or in all of them for [ArmedRule#OVERALL].
+  public long bad(int rule, int segment) {
+    return scales.bad(rule, segment);
+  }
+
+  /// Bad observations over all traffic, those of requests from older epochs included: they decide nothing against the candidate,
+  /// and are not overlooked in its favour.
+  public long badOfAnyEpoch(int rule) {
+    return scales.bad(rule, ArmedRule.OVERALL) + scales.stale(rule);
+  }
+
+  /// What a rule's bad observations are among: for limits the events dispatched, in flight included, else those it looked at.
+  public long events(int rule, int segment) {
+    return rules.rules().get(rule) instanceof StopRule.LimitRule limit
+        ? dispatched(limit.counted(), segment)
+        : scales.events(rule, segment);
+  }
+
+  /// Events of a kind, in flight included.
+  public long dispatched(Counted counted, int segment) {
+    int block = block(segment);
     return switch (counted) {
-      case CANDIDATE_CALLS -> sum(segment, LIVE_DISPATCHED) + sum(segment, SHADOWS_DISPATCHED);
-      case CANDIDATE_ASSIGNMENTS -> sum(segment, LIVE_ASSIGNED);
-      case COMPARISONS -> sum(segment, COMPARISONS_DISPATCHED);
+      case CANDIDATE_CALLS -> words.get(block + LIVE_DISPATCHED) + words.get(block + SHADOWS_DISPATCHED);
+      case CANDIDATE_ASSIGNMENTS -> words.get(block + LIVE_ASSIGNED);
+      case COMPARISONS -> words.get(block + COMPARISONS_DISPATCHED);
     };
+  }
+
+  /// Lines for which there was no room in the log.
+  public long leftOut() {
+    return words.get(LEFT_OUT);
+  }
+
+  /// A test's evidence at this moment, unweighted.
+  public double evidence(ArmedRule test) {
+    return rules.rules().get(test.rule()) instanceof StopRule.LimitRule limit
+        ? scales.evidence(test, dispatched(limit.counted(), test.segment()))
+        : scales.evidence(test);
+  }
+
+  /// Events dispatched so long ago that all of them must have ended.
+  public long matured(Counted counted) {
+    return scales.matured(counted);
+  }
+
+  /// The evidence that the candidate fails less than `margins[index]` times as often as the baseline.
+  public double acceptance(int index) {
+    return scales.acceptance(index);
+  }
+
+  /// The rules that hold the rollout, in the order of the note.
+  public List<StopRule> holding() {
+    long bits = words.get(HOLDING);
+    List<StopRule> holding = new ArrayList<>();
+    for (int r = 0; r < rules.rules().size(); r++) {
+      if ((bits >>> r & 1) != 0) {
+        holding.add(rules.rules().get(r));
+      }
+    }
+    return holding;
   }
 
   /// Live requests that the candidate began to run.
   public long liveDispatched(int segment) {
-    return sum(segment, LIVE_DISPATCHED);
+    return words.get(block(segment) + LIVE_DISPATCHED);
   }
 
   /// Live requests that the candidate finished, well or badly.
   public long liveCompleted(int segment) {
-    return sum(segment, LIVE_COMPLETED);
+    return words.get(block(segment) + LIVE_COMPLETED);
   }
 
   /// Requests that both variants have run well and that were compared, where a rule is about comparisons.
   public long shadowsCompleted(int segment) {
-    return sum(segment, SHADOWS_COMPLETED);
+    return words.get(block(segment) + SHADOWS_COMPLETED);
   }
 
-  private long sum(int segment, int word) {
-    if (segment != ArmedRule.OVERALL) {
-      return words.get(block(segment) + word);
-    }
-    long sum = 0;
-    for (int s = 0; s < segments.count(); s++) {
-      sum += words.get(block(s) + word);
-    }
-    return sum;
-  }
-
-  private int block(int segment) {
-    return SEGMENTS + segment * blockWords;
-  }
-
-  private String segmentName(int segment) {
-    return segment == ArmedRule.OVERALL ? "" : segments.name(segment);
+  private static int block(int segment) {
+    return BLOCKS + BLOCK * (segment + 1);
   }
 
   // --- the memory itself ----------------------------------------------------------------------------------------------
 
   /// Marks fresh memory as this rollout's, at its first exposure.
   public void initialize(long mark, long exposure) {
+    for (int place = 0; place <= segments.capacity(); place++) {
+      words.set(block(place - 1) + SPACING, scales.spacing(place));
+    }
     words.set(EXPOSURE, exposure);
     words.set(LAYOUT, mark ^ LAYOUT_VERSION);
   }
@@ -282,5 +782,130 @@ public final class EvidenceLedger {
   public long mark() {
     long word = words.get(LAYOUT);
     return word == 0 ? 0 : word ^ LAYOUT_VERSION;
+  }
+
+  /// The place of the weights that are saved at this line: one of three, in turn.
+  private int saved(long number) {
+    return savedAt + (int) (number / (log.capacity() / SAVES) % SAVED) * (1 + scales.words());
+  }
+
+  /// The last line at which weights were to be saved by now.
+  private long lastSave(long weighed) {
+    return weighed - weighed % (log.capacity() / SAVES);
+  }
+
+  private void save(long number) {
+    int at = saved(number);
+    words.set(at, 0); // while it is being written it is nobody's
+    scales.save(words, at + 1);
+    words.set(at, number);
+  }
+
+  /// Takes up what a former process has left: the later of the saved weights, and the lines that came after them. To be called
+  /// before anything is recorded.
+  ///
+  /// @return a verdict that the former process did not come to any more; null for none
+  public @Nullable Trip restore() {
+    for (int i = segments.declaredAndOther(); i < segments.capacity(); i++) {
+      int at = plan.namesAt() + NAME * (i - segments.declaredAndOther());
+      int length = (int) words.get(at);
+      if (length == 0) {
+        break;
+      }
+      byte[] bytes = new byte[length];
+      for (int b = 0; b < length; b++) {
+        bytes[b] = (byte) (words.getPlain(at + 1 + b / 8) >>> (8 * (b % 8)));
+      }
+      String name = new String(bytes, StandardCharsets.UTF_8);
+      put(name, segments.declaredAndOther() + names.size());
+      names = Stream.concat(names.stream(), Stream.of(name)).toList();
+    }
+    long weighed = words.get(WEIGHED);
+    long first = load(scales, lastSave(weighed));
+    Trip last = null;
+    for (long number = first; number < weighed; number++) {
+      log.read(number, evidence);
+      last = scales.weigh(evidence, number);
+    }
+    interest = interest();
+    if (words.get(TRIP) != 0) {
+      decided = true;
+      if (plan.flips()) {
+        flip(); // died between the verdict and the flip
+      }
+      return null;
+    }
+    if (last != null) {
+      decide(last); // died between the tripping line and the verdict
+    }
+    // Lines that were taken but never published: their writers died.
+    long taken = words.get(TAKEN);
+    for (long number = weighed; number < taken; number++) {
+      if (!log.isPublished(number)) {
+        log.writeVoid(number);
+      }
+    }
+    weigh();
+    return verdict();
+  }
+
+  /// Weights as they were at this line, or, if a process died while it saved them, a quarter lap before.
+  ///
+  /// @return the first line that is not in the weights
+  private long load(Scales into, long number) {
+    long from = number > 0 && words.get(saved(number)) != number ? number - log.capacity() / SAVES : number;
+    if (from <= 0) {
+      return 0;
+    }
+    if (words.get(saved(from)) != from) {
+      throw new IllegalStateException("the weights at line " + from + " were not saved");
+    }
+    into.load(words, saved(from) + 1);
+    return from;
+  }
+
+  // --- replay ---------------------------------------------------------------------------------------------------------
+
+  /// The outcome of weighing the log again.
+  ///
+  /// @param firstLine where it began: 0, or the first line after saved weights
+  /// @param lines weighed
+  /// @param trip the verdict that the lines lead to; null for none
+  /// @param identical whether that is the verdict that was reached then, and whether all weights are what they were, to the last bit
+  public record Replay(long firstLine, long lines, @Nullable Trip trip, boolean identical) {}
+
+  /// Weighs the log again, with fresh scales, from as far back as it goes. Meanwhile nobody else weighs.
+  public Replay replay() {
+    Scales fresh = plan.scales();
+    while (!weighing.compareAndSet(false, true)) {
+    }
+    Replay replay;
+    try {
+      replay = replay(fresh);
+    } finally {
+      weighing.set(false);
+    }
+    weigh(); // what has come meanwhile
+    return replay;
+  }
+
+  private Replay replay(Scales fresh) {
+    long weighed = words.get(WEIGHED);
+    long saved = lastSave(weighed);
+    long first = load(fresh, Math.max(0, saved - log.capacity() / SAVES));
+    Evidence line = new Evidence();
+    Trip verdict = null;
+    boolean identical = true;
+    for (long number = first; number < weighed; number++) {
+      if (number == saved && number > first && words.get(saved(number)) == number) {
+        identical &= fresh.isSavedAt(words, saved(number) + 1);
+      }
+      log.read(number, line);
+      Trip trip = fresh.weigh(line, number);
+      verdict = verdict == null ? trip : verdict;
+    }
+    Trip then = trip();
+    identical &= verdict == null ? then == null : verdict.equals(then);
+    return new Replay(first, weighed - first, verdict, identical && fresh.isAt(scales));
   }
 }

@@ -9,7 +9,10 @@ import java.lang.invoke.VarHandle;
 /// Whoever owns the memory chooses what it is. Over a memory-mapped file every change survives the death of the process the
 /// instant it is made, so a flip needs no disk write on the path of a request to be remembered. All access is atomic; a word
 /// costs what an `AtomicLong` costs.
-public final class LedgerWords {
+///
+/// Not final for a test's sake: one that stops between two writes, as a process does that is killed. With no other class loaded
+/// the calls cost what a final class's do.
+public class LedgerWords {
 
   private static final VarHandle WORD = ValueLayout.JAVA_LONG.varHandle();
 
@@ -37,9 +40,28 @@ public final class LedgerWords {
     WORD.setVolatile(memory, (long) index << 3, value);
   }
 
+  /// Without any order towards other threads' accesses.
+  long getPlain(int index) {
+    return (long) WORD.get(memory, (long) index << 3);
+  }
+
+  void setPlain(int index, long value) {
+    WORD.set(memory, (long) index << 3, value);
+  }
+
+  /// Publishes everything that this thread has written before.
+  void setRelease(int index, long value) {
+    WORD.setRelease(memory, (long) index << 3, value);
+  }
+
   /// The value after adding one.
   public long increment(int index) {
     return (long) WORD.getAndAdd(memory, (long) index << 3, 1L) + 1;
+  }
+
+  /// The value after adding.
+  long add(int index, long value) {
+    return (long) WORD.getAndAdd(memory, (long) index << 3, value) + value;
   }
 
   public boolean compareAndSet(int index, long expected, long value) {

@@ -3,6 +3,7 @@ package dev.sluice.router.observation;
 import static java.util.Objects.requireNonNull;
 
 import dev.sluice.router.assignment.Variant;
+import dev.sluice.router.comparison.Cause;
 import dev.sluice.router.comparison.Disagreement;
 import dev.sluice.router.observation.SegmentSnapshot.VariantSnapshot;
 import java.util.EnumMap;
@@ -28,13 +29,18 @@ public final class SegmentRecorder {
   private final VariantRecorder candidate = new VariantRecorder();
   private final Map<FallbackReason, LongAdder> fellBack = new EnumMap<>(FallbackReason.class);
   private final LongAdder compared = new LongAdder();
-  private final LongAdder disagreed = new LongAdder();
+  private final Map<Cause, LongAdder> disagreed = new EnumMap<>(Cause.class);
+  private final LongAdder repeated = new LongAdder();
+  private final LongAdder repeatDisagreed = new LongAdder();
   private final Histogram distanceMillionths =
       new ConcurrentHistogram((long) (Disagreement.DISTANCE_MAX / DISTANCE_UNIT), DIGITS);
 
   public SegmentRecorder() {
     for (FallbackReason reason : FallbackReason.values()) {
       fellBack.put(reason, new LongAdder());
+    }
+    for (Cause cause : Cause.values()) {
+      disagreed.put(cause, new LongAdder());
     }
   }
 
@@ -44,15 +50,24 @@ public final class SegmentRecorder {
       case Observation.Failed o -> of(o.variant()).failed(o.latencyNanos());
       case Observation.FellBack o -> requireNonNull(fellBack.get(o.reason())).increment();
       case Observation.Compared o -> compared(o.disagreement());
+      case Observation.Repeated o -> repeated(o.repeatDisagrees());
+      case Observation.Measured _, Observation.Labelled _, Observation.Crashed _ -> {}
     }
   }
 
   private void compared(Disagreement disagreement) {
     compared.increment();
     if (disagreement.disagrees()) {
-      disagreed.increment();
+      requireNonNull(disagreed.get(disagreement.cause())).increment();
     }
     distanceMillionths.recordValue((long) (disagreement.distance() / DISTANCE_UNIT));
+  }
+
+  private void repeated(boolean disagrees) {
+    repeated.increment();
+    if (disagrees) {
+      repeatDisagreed.increment();
+    }
   }
 
   private VariantRecorder of(Variant variant) {
@@ -62,8 +77,12 @@ public final class SegmentRecorder {
   public SegmentSnapshot snapshot() {
     Map<FallbackReason, Long> reasons = new EnumMap<>(FallbackReason.class);
     fellBack.forEach((reason, count) -> reasons.put(reason, count.sum()));
+    Map<Cause, Long> causes = new EnumMap<>(Cause.class);
+    disagreed.forEach((cause, count) -> causes.put(cause, count.sum()));
+    causes.remove(Cause.NONE);
     return new SegmentSnapshot(
-        baseline.snapshot(), candidate.snapshot(), reasons, compared.sum(), disagreed.sum(), distanceMillionths.copy());
+        baseline.snapshot(), candidate.snapshot(), reasons, compared.sum(), causes, repeated.sum(), repeatDisagreed.sum(),
+        distanceMillionths.copy());
   }
 
   private static final class VariantRecorder {

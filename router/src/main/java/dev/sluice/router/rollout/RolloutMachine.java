@@ -9,6 +9,11 @@ import dev.sluice.router.rollout.RolloutEvent.Promote;
 import dev.sluice.router.rollout.RolloutEvent.Resume;
 import dev.sluice.router.rollout.RolloutEvent.Review;
 import dev.sluice.router.rollout.RolloutEvent.SetWeight;
+import dev.sluice.router.statistics.LimitAcceptance;
+import dev.sluice.router.stop.ArmedRule;
+import dev.sluice.router.stop.StopRule;
+import java.math.BigDecimal;
+import java.math.MathContext;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
@@ -27,12 +32,27 @@ import java.util.List;
 /// that happens before it is decided here is the flip: a [Flipped] event reports it.
 public final class RolloutMachine {
 
-  /// The evidence that expansion depends on: observations completed since the rollout began, by segment.
+  /// The evidence that expansion depends on, since the rollout began.
   public interface Evidence {
+    /// Observations completed, in a segment or [ArmedRule#OVERALL].
     long shadowsCompleted(int segment);
 
     long liveCompleted(int segment);
+
+    /// What keeps the rollout where it is although no rule stops it, for people: a rule that holds, a rule that has heard half
+    /// of what it needs to stop, a baseline that has not been seen often enough. Empty for nothing.
+    List<String> holding();
+
+    /// The events of a limit rule that must all have ended by now, and how many of all its events were bad.
+    RateSeen rate(StopRule.LimitRule rule);
+
+    /// The evidence that the candidate fails less than `margin` times as often as the baseline.
+    double errorRatioBelow(double margin);
   }
+
+  /// @param matured events that must have ended
+  /// @param bad of those and later ones
+  public record RateSeen(long matured, long bad) {}
 
   private final RolloutNote note;
   private final Segments segments;
@@ -47,7 +67,7 @@ public final class RolloutMachine {
     Step first = note.steps().getFirst();
     return new RolloutState(
         new Stage.Running(0, nowMillis), 1, first.weightBasisPoints(), first.shadowBasisPoints(),
-        Collections.nCopies(segments.count(), 0L));
+        Collections.nCopies(segments.declaredAndOther(), 0L));
   }
 
   public Decision decide(RolloutState state, RolloutEvent event, Evidence evidence, long nowMillis) {
@@ -107,20 +127,27 @@ public final class RolloutMachine {
     List<Long> now = observed(step, evidence);
     String unit = step instanceof Step.Shadow ? "shadowed requests" : "candidate answers";
     List<String> missing = new ArrayList<>();
-    long total = 0;
-    for (int segment = 0; segment < segments.count(); segment++) {
+    int declared = segments.declared().size();
+    long total = now.get(declared) - state.observedAtEntry().get(declared);
+    if (total < step.until().observations()) {
+      missing.add("%d more %s".formatted(step.until().observations() - total, unit));
+    }
+    for (int segment = 0; segment < declared; segment++) {
       long since = now.get(segment) - state.observedAtEntry().get(segment);
-      total += since;
-      boolean declared = segment < segments.count() - 1;
-      if (declared && since < step.until().observationsPerSegment()) {
+      if (since < step.until().observationsPerSegment()) {
         missing.add(
             "%d more %s in %s"
                 .formatted(step.until().observationsPerSegment() - since, unit, segments.name(segment)));
       }
     }
-    if (total < step.until().observations()) {
-      missing.addFirst("%d more %s".formatted(step.until().observations() - total, unit));
+    double perMilli = (double) total / Math.max(1, nowMillis - running.enteredMillis());
+    for (Acceptance acceptance : step.until().accept()) {
+      String wanting = wanting(acceptance, evidence, perMilli);
+      if (!wanting.isEmpty()) {
+        missing.add(wanting);
+      }
     }
+    missing.addAll(evidence.holding());
     long remaining = running.enteredMillis() + step.until().millis() - nowMillis;
     if (remaining > 0) {
       missing.add("%d s more in this step".formatted((remaining + 999) / 1000));
@@ -128,16 +155,58 @@ public final class RolloutMachine {
     return String.join(", ", missing);
   }
 
+  /// What is still to be shown, and how long that takes if things go on like this; empty if nothing.
+  private String wanting(Acceptance acceptance, Evidence evidence, double perMilli) {
+    return switch (acceptance) {
+      case Acceptance.RateBelow(String name, double limit) -> {
+        RateSeen seen = evidence.rate(limitRule(name));
+        long needed = new LimitAcceptance(limit).completedNeeded(seen.bad(), Acceptance.THRESHOLD);
+        long more = needed - seen.matured();
+        yield more <= 0
+            ? ""
+            : "%,d more requests to show that %s is below %s %% (%d bad of %,d)%s"
+                .formatted(more, name, decimal(limit * 100), seen.bad(), seen.matured(), atThisRate(more, perMilli));
+      }
+      case Acceptance.ErrorRatioBelow(double margin) -> {
+        double shown = evidence.errorRatioBelow(margin);
+        yield shown >= Acceptance.THRESHOLD
+            ? ""
+            : "more failures of either version to show that the candidate fails less than %s times as often as the baseline: evidence %s of %.0f"
+                .formatted(decimal(margin), decimal(shown), Acceptance.THRESHOLD);
+      }
+    };
+  }
+
+  private StopRule.LimitRule limitRule(String name) {
+    return note.stopRules().stream()
+        .filter(rule -> rule.name().equals(name))
+        .map(StopRule.LimitRule.class::cast)
+        .findFirst()
+        .orElseThrow(() -> new IllegalStateException("no stop rule '" + name + "' to accept by"));
+  }
+
+  private static String atThisRate(long more, double perMilli) {
+    return perMilli <= 0 ? "" : ", about %,d s at the present rate".formatted((long) Math.ceil(more / perMilli / 1000));
+  }
+
+  private static String decimal(double value) {
+    return BigDecimal.valueOf(value).round(new MathContext(3)).stripTrailingZeros().toPlainString();
+  }
+
   private List<Long> observed(Step step, Evidence evidence) {
-    List<Long> observed = new ArrayList<>(segments.count());
-    for (int segment = 0; segment < segments.count(); segment++) {
-      observed.add(
-          switch (step) {
-            case Step.Shadow _ -> evidence.shadowsCompleted(segment);
-            case Step.Canary _ -> evidence.liveCompleted(segment);
-          });
+    List<Long> observed = new ArrayList<>(segments.declaredAndOther());
+    for (int segment = 0; segment < segments.declared().size(); segment++) {
+      observed.add(observed(step, evidence, segment));
     }
+    observed.add(observed(step, evidence, ArmedRule.OVERALL));
     return observed;
+  }
+
+  private static long observed(Step step, Evidence evidence, int segment) {
+    return switch (step) {
+      case Step.Shadow _ -> evidence.shadowsCompleted(segment);
+      case Step.Canary _ -> evidence.liveCompleted(segment);
+    };
   }
 
   private Decision promoteByHand(RolloutState state, Promote promote, long nowMillis) {

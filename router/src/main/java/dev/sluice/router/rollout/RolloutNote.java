@@ -2,10 +2,16 @@ package dev.sluice.router.rollout;
 
 import dev.sluice.router.assignment.Exposure;
 import dev.sluice.router.assignment.SegmentRule;
+import dev.sluice.router.assignment.Segments;
+import dev.sluice.router.assignment.Segments.Discovery;
 import dev.sluice.router.comparison.Comparison;
+import dev.sluice.router.ledger.EvidenceLedger;
+import dev.sluice.router.rollout.Acceptance.ErrorRatioBelow;
+import dev.sluice.router.stop.ArmedRules;
 import dev.sluice.router.stop.StopRule;
 import java.util.List;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
 /// The document that an owner writes before a release, and the unit of release. Frozen once armed: to loosen a rule or raise
 /// a weight beyond the plan is a new note and a new attempt.
@@ -16,6 +22,9 @@ import java.util.Map;
 /// @param comparisons by output name; outputs without one are not compared
 /// @param alpha the chance of ever stopping a healthy candidate, over the whole life of the rollout
 /// @param promotion whether the candidate is promoted when the last step's condition is met, or waits for a person
+/// @param discovery the attribute whose values become segments on the way; null for none
+/// @param repeatBasisPoints of the shadowed requests this share is run by the baseline a second time
+/// @param mode whether a verdict is acted upon
 /// @param coolDownMillis how long the rules stay armed, and the baseline ready, after promotion
 public record RolloutNote(
     String name,
@@ -32,7 +41,18 @@ public record RolloutNote(
     FallbackPath fallback,
     BlastRadius blastRadius,
     Promotion promotion,
-    long coolDownMillis) {
+    long coolDownMillis,
+    @Nullable Discovery discovery,
+    int repeatBasisPoints,
+    Mode mode) {
+
+  /// What a verdict of the stop rules leads to.
+  public enum Mode {
+    /// The flip.
+    LIVE,
+    /// A line in the audit trail, and nothing else: the rules are tried on live traffic.
+    DRY_RUN
+  }
 
   /// What makes a caller sticky; a request without it is spread by its id, and without an id evenly.
   public enum StickyKey {
@@ -77,7 +97,40 @@ public record RolloutNote(
     }
   }
 
+  /// The segments as the note has them.
+  public Segments allSegments() {
+    return new Segments(segments, discovery);
+  }
+
+  /// The rules as one of several attempts to release the same candidate arms them.
+  ///
+  /// @param attempt from 1
+  public ArmedRules arm(int attempt) {
+    return new ArmedRules(stopRules, ArmedRules.alphaOfAttempt(alpha, attempt), allSegments());
+  }
+
+  /// What the evidence of such an attempt needs to know.
+  public EvidenceLedger.Plan plan(int attempt) {
+    return new EvidenceLedger.Plan(arm(attempt), margins(), fallback.timeoutMillis(), EvidenceLedger.Plan.LINES,
+        mode == Mode.LIVE);
+  }
+
+  /// The ratios that some step wants shown, in order.
+  public List<Double> margins() {
+    return steps.stream()
+        .flatMap(step -> step.until().accept().stream())
+        .filter(ErrorRatioBelow.class::isInstance)
+        .map(acceptance -> ((ErrorRatioBelow) acceptance).margin())
+        .distinct()
+        .sorted()
+        .toList();
+  }
+
   public RolloutNote {
+    if (repeatBasisPoints < 0 || repeatBasisPoints > Exposure.ALL) {
+      throw new IllegalArgumentException(
+          "repeat: %s %% is not between 0 %% and 100 %%".formatted(repeatBasisPoints / 100.0));
+    }
     segments = List.copyOf(segments);
     comparisons = Map.copyOf(comparisons);
     steps = List.copyOf(steps);

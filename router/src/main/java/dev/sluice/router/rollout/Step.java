@@ -1,6 +1,7 @@
 package dev.sluice.router.rollout;
 
 import dev.sluice.router.assignment.Exposure;
+import java.util.List;
 
 /// One step of a rollout's plan: how much the candidate sees, and what must have happened before the next step.
 public sealed interface Step {
@@ -33,11 +34,18 @@ public sealed interface Step {
 
   /// What must have happened in a step before the rollout goes on. Too little of it holds the step for as long as it takes.
   ///
+  /// @param accept what has to be shown, beyond numbers: each with error probability [Acceptance#BETA]
   /// @param observations requests that both variants have run (and that were compared, where a rule is about that) in a shadow step, candidate's answers in a canary step
   /// @param observationsPerSegment the same, in each declared segment
   /// @param millis time in the step without a pause
-  record ExpansionCondition(long observations, long observationsPerSegment, long millis) {
+  record ExpansionCondition(
+      long observations, long observationsPerSegment, long millis, List<Acceptance> accept) {
+    public ExpansionCondition(long observations, long observationsPerSegment, long millis) {
+      this(observations, observationsPerSegment, millis, List.of());
+    }
+
     public ExpansionCondition {
+      accept = List.copyOf(accept);
       if (observations < 1 || observationsPerSegment < 0 || millis < 0) {
         throw new IllegalArgumentException(
             "until: observations %d (at least 1), per segment %d (at least 0), time %d ms (at least 0)"

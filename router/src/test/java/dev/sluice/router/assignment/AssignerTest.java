@@ -127,8 +127,8 @@ final class AssignerTest {
     SplittableRandom random = new SplittableRandom(seed);
     long word = Exposure.of(4, ALL, ALL);
     for (int i = 0; i < 100_000; i++) {
-      Assignment assignment = Assigner.assign(word, random.nextLong(), random.nextLong(), 2, false);
-      assertThat(assignment).as("seed %d", seed).isEqualTo(new Assignment(Variant.BASELINE, true, 2, 4));
+      Assignment assignment = Assigner.assign(word, 7, true, random.nextLong(), 2, false, 9);
+      assertThat(assignment).as("seed %d", seed).isEqualTo(new Assignment(Variant.BASELINE, true, 2, 4, 0, 7, 9));
     }
   }
 
@@ -138,7 +138,7 @@ final class AssignerTest {
     long hash = new Assigner(1).hash("one key");
     int shadowed = 0;
     for (int i = 0; i < 100_000; i++) {
-      shadowed += Assigner.assign(Exposure.of(1, 0, 2_000), hash, random.nextLong(), 0, true).shadowed() ? 1 : 0;
+      shadowed += Assigner.assign(Exposure.of(1, 0, 2_000), hash, true, random.nextLong(), 0, true, 0).shadowed() ? 1 : 0;
     }
     assertThat(shadowed).isBetween(19_300, 20_700);
   }
@@ -148,9 +148,24 @@ final class AssignerTest {
     Assigner assigner = new Assigner(8);
     long flipped = Exposure.flipped(Exposure.of(6, ALL, ALL));
     for (int k = 0; k < 10_000; k++) {
-      assertThat(Assigner.assign(flipped, assigner.hash("key-" + k), k * 0x9E3779B97F4A7C15L, 0, true))
-          .isEqualTo(new Assignment(Variant.BASELINE, false, 0, 7));
+      assertThat(Assigner.assign(flipped, assigner.hash("key-" + k), false, k * 0x9E3779B97F4A7C15L, 0, true, 0))
+          .isEqualTo(new Assignment(Variant.BASELINE, false, 0, 7, 0, Assignment.NO_KEY, 0));
     }
+  }
+
+  @Test
+  void anAssignmentKnowsTheShareAndTheKeyItWasMadeWith() {
+    Assignment keyed = Assigner.assign(Exposure.of(3, 2_500, 0), 77, true, 0, 1, true, 5);
+    assertThat(keyed.share()).isEqualTo(2_500);
+    assertThat(keyed.keyHash()).isEqualTo(77);
+    assertThat(keyed.ticket()).isEqualTo(5);
+    assertThat(Assigner.assign(Exposure.of(3, 2_500, 0), 77, false, 0, 1, true, 5).keyHash())
+        .as("a draw is nobody's key")
+        .isEqualTo(Assignment.NO_KEY);
+    assertThat(keyed.byBaseline()).isEqualTo(new Assignment(Variant.BASELINE, false, 1, 3, 0, 77, 5));
+    assertThat(keyed.dispatched(6).ticket()).isEqualTo(6);
+    assertThat(keyed.withoutEvidence().epoch()).as("no exposure has this epoch").isNegative();
+    assertThat(keyed.withoutEvidence().share()).isZero();
   }
 
   @Test
@@ -162,6 +177,6 @@ final class AssignerTest {
   }
 
   private static Variant variant(long exposure, long keyHash, long draw) {
-    return Assigner.assign(exposure, keyHash, draw, 0, true).variant();
+    return Assigner.assign(exposure, keyHash, true, draw, 0, true, 0).variant();
   }
 }

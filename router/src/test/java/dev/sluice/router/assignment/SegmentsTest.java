@@ -28,21 +28,21 @@ final class SegmentsTest {
     assertThat(segmentOf(Map.of("country", "FR"))).isEqualTo("other");
     assertThat(segmentOf(Map.of("country", "de"))).as("values are compared as they are written").isEqualTo("other");
     assertThat(segmentOf(Map.of("planet", "DE"))).isEqualTo("other");
-    assertThat(segments.count()).isEqualTo(4);
+    assertThat(segments.declaredAndOther()).isEqualTo(4);
   }
 
   @Test
   void withoutDeclaredSegmentsOtherIsAll() {
     Segments none = segments();
     assertThat(none.anyDeclared()).isFalse();
-    assertThat(none.count()).isEqualTo(1);
+    assertThat(none.declaredAndOther()).isEqualTo(1);
     assertThat(none.of(Map.of("country", "DE")::get)).isZero();
     assertThat(none.name(0)).isEqualTo("other");
   }
 
   @Test
   void namesAndIndexesBelongTogether() {
-    for (int segment = 0; segment < segments.count(); segment++) {
+    for (int segment = 0; segment < segments.declaredAndOther(); segment++) {
       assertThat(segments.indexOf(segments.name(segment))).isEqualTo(segment);
     }
     assertThat(segments.indexOf("country=FR")).isEqualTo(-1);
@@ -85,9 +85,22 @@ final class SegmentsTest {
 
   @Test
   void theirNumberIsBounded() {
-    assertThat(segments(many(Segments.DECLARED_MAX)).count()).isEqualTo(Segments.DECLARED_MAX + 1);
+    assertThat(segments(many(Segments.DECLARED_MAX)).declaredAndOther()).isEqualTo(Segments.DECLARED_MAX + 1);
     assertThatThrownBy(() -> segments(many(Segments.DECLARED_MAX + 1)))
         .hasMessage("257 segments declared, at most 256 allowed");
+  }
+
+  @Test
+  void segmentsFoundOnTheWayComeAfterTheDeclaredOnesUpToABound() {
+    Segments discovering = new Segments(List.of(SegmentRule.parse("country=DE")), new Segments.Discovery("tenant", 3));
+    assertThat(discovering.declaredAndOther()).isEqualTo(2);
+    assertThat(discovering.capacity()).isEqualTo(5);
+    assertThat(discovering.discovered()).isEqualTo("tenant");
+    assertThat(segments.capacity()).as("nothing is found unless the note says so").isEqualTo(segments.declaredAndOther());
+    assertThat(segments.discovered()).isNull();
+    assertThatThrownBy(() -> new Segments.Discovery("tenant", Segments.DISCOVERED_MAX + 1))
+        .hasMessage("discover: attribute 'tenant', max 1025: expected a lower-case name and 1 to 1024 values");
+    assertThatThrownBy(() -> new Segments.Discovery("Tenant", 1)).hasMessageContaining("attribute 'Tenant'");
   }
 
   private static String[] many(int count) {

@@ -4,17 +4,18 @@ import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.sluice.router.assignment.Assignment;
 import dev.sluice.router.assignment.Exposure;
 import dev.sluice.router.assignment.SegmentRule;
 import dev.sluice.router.assignment.Segments;
 import dev.sluice.router.assignment.Variant;
-import dev.sluice.router.comparison.Disagreement;
+import dev.sluice.router.ledger.EvidenceLedger.Plan;
 import dev.sluice.router.ledger.EvidenceLedger.Trip;
 import dev.sluice.router.observation.FallbackReason;
 import dev.sluice.router.observation.Observation;
 import dev.sluice.router.stop.ArmedRule;
 import dev.sluice.router.stop.ArmedRules;
-import dev.sluice.router.stop.Stop;
+import dev.sluice.router.stop.StopRule.Counted;
 import dev.sluice.router.stop.StopRule.DisagreementRate;
 import dev.sluice.router.stop.StopRule.ErrorRate;
 import dev.sluice.router.stop.StopRule.FallbackRate;
@@ -46,31 +47,30 @@ final class EvidenceLedgerTest {
               new ErrorRate(0.01, Scope.ALL), new FallbackRate(0.01, Scope.OVERALL),
               new DisagreementRate(0.01, Scope.EACH), new LatencyOver(SLOW_NANOS, 0.01, Scope.OVERALL)),
           0.001, SEGMENTS);
+  private static final Plan PLAN = new Plan(RULES, List.of(), ByHand.CALL_MILLIS_MAX, ByHand.LINES, true);
 
-  private final EvidenceLedger ledger = ledger(LedgerWords.onHeap(wordsNeeded()), Exposure.of(5, 2_000, 100));
+  private final ByHand hand = new ByHand(PLAN);
 
   @Test
   void eachRuleCountsItsOwnEventsAndItsOwnBadOnes() {
-    ledger.assignedLive(0);
-    ledger.dispatchedLive(0);
-    ledger.assignedLive(1);
-    ledger.dispatchedLive(1);
-    ledger.dispatchedShadow(1);
-    ledger.dispatchedComparison(1);
-    ledger.record(failed(0, Variant.CANDIDATE, false));
-    ledger.record(new Observation.FellBack(5, 0, FallbackReason.FAILED));
-    ledger.record(failed(1, Variant.CANDIDATE, true));
-    ledger.record(failed(1, Variant.BASELINE, false));
-    ledger.record(answered(1, Variant.CANDIDATE, SLOW_NANOS + 1));
-    ledger.record(answered(1, Variant.CANDIDATE, SLOW_NANOS));
-    ledger.record(answered(1, Variant.BASELINE, SLOW_NANOS + 1));
-    ledger.record(new Observation.Compared(5, 1, new Disagreement(0.1, true)));
-    ledger.record(new Observation.Compared(5, 1, new Disagreement(0.1, false)));
+    EvidenceLedger ledger = hand.ledger;
+    Assignment german = hand.live(0);
+    Assignment french = hand.live(1);
+    Assignment copied = hand.shadow(1);
+    hand.failed(german);
+    hand.record(new Observation.FellBack(german, FallbackReason.FAILED));
+    hand.failed(copied);
+    hand.record(new Observation.Failed(french, Variant.BASELINE, false, 1_000));
+    hand.record(new Observation.Answered(french, Variant.CANDIDATE, false, SLOW_NANOS + 1));
+    hand.record(new Observation.Answered(french, Variant.CANDIDATE, false, SLOW_NANOS));
+    hand.record(new Observation.Answered(french, Variant.BASELINE, false, SLOW_NANOS + 1));
+    hand.compared(french, true);
+    hand.compared(french, false);
 
-    assertThat(ledger.dispatched(ERRORS, ArmedRule.OVERALL)).isEqualTo(3);
-    assertThat(ledger.dispatched(ERRORS, 1)).isEqualTo(2);
-    assertThat(ledger.dispatched(FALLBACKS, ArmedRule.OVERALL)).as("shadows need no fallback").isEqualTo(2);
-    assertThat(ledger.dispatched(DISAGREEMENTS, 1)).isEqualTo(1);
+    assertThat(ledger.events(ERRORS, ArmedRule.OVERALL)).isEqualTo(3);
+    assertThat(ledger.events(ERRORS, 1)).isEqualTo(2);
+    assertThat(ledger.events(FALLBACKS, ArmedRule.OVERALL)).as("shadows need no fallback").isEqualTo(2);
+    assertThat(ledger.events(DISAGREEMENTS, 1)).isEqualTo(1);
     assertThat(ledger.bad(ERRORS, 0)).isEqualTo(1);
     assertThat(ledger.bad(ERRORS, 1)).as("the baseline's failure is not the candidate's").isEqualTo(1);
     assertThat(ledger.bad(ERRORS, ArmedRule.OVERALL)).isEqualTo(2);
@@ -84,9 +84,11 @@ final class EvidenceLedgerTest {
 
   @Test
   void aCallThatWasGivenUpOnTookAtLeastAsLongAsThat() {
-    ledger.record(new Observation.Failed(5, 0, Variant.CANDIDATE, false, SLOW_NANOS));
-    ledger.record(new Observation.Failed(5, 0, Variant.CANDIDATE, false, SLOW_NANOS - 1));
-    assertThat(ledger.bad(LATENCY, ArmedRule.OVERALL)).isEqualTo(1);
+    Assignment request = hand.live(0);
+    hand.record(new Observation.Failed(request, Variant.CANDIDATE, false, SLOW_NANOS));
+    assertThat(hand.ledger.bad(LATENCY, ArmedRule.OVERALL)).isZero();
+    hand.record(new Observation.Failed(request, Variant.CANDIDATE, false, SLOW_NANOS + 1));
+    assertThat(hand.ledger.bad(LATENCY, ArmedRule.OVERALL)).isEqualTo(1);
   }
 
   @Test
@@ -95,160 +97,144 @@ final class EvidenceLedgerTest {
     int requests = 0;
     while (trip == null) {
       requests++;
-      ledger.assignedLive(1);
-      ledger.dispatchedLive(1);
-      trip = ledger.record(failed(1, Variant.CANDIDATE, false));
+      assertThat(hand.ledger.trip()).isNull();
+      assertThat(Exposure.isFlipped(hand.ledger.exposure())).isFalse();
+      trip = hand.failed(hand.live(1));
     }
-    assertThat(trip).isEqualTo(new Trip(ERRORS, 1, requests, requests)).isEqualTo(new Trip(ERRORS, 1, 3, 3));
-    assertThat(ledger.trip()).as("nothing is stopped until someone flips").isNull();
-    assertThat(ledger.flip(trip)).isTrue();
-    assertThat(ledger.trip()).isEqualTo(trip);
-    Stop stop = ledger.describe(trip);
-    assertThat(stop).isEqualTo(new Stop("error-rate", "country=FR", 3, 3, armed(ERRORS, 1).table().boundary(3)));
-    assertThat(stop.reason()).startsWith("error-rate in country=FR: 3 bad among the first 3, and 3 among ");
+    assertThat(requests).isEqualTo(3);
+    assertThat(trip.bad()).isEqualTo(3);
+    assertThat(trip.events()).isEqualTo(3);
+    assertThat(trip.rule()).isEqualTo(ERRORS);
+    assertThat(trip.evidence()).isGreaterThanOrEqualTo(RULES.threshold());
+    assertThat(hand.ledger.trip()).isEqualTo(trip);
+    assertThat(Exposure.isFlipped(hand.ledger.exposure())).as("whoever weighs the line flips").isTrue();
+    assertThat(hand.ledger.describe(trip).reason()).startsWith("error-rate");
+    assertThat(hand.ledger.describe(trip).reason()).contains("3 bad among");
+  }
+
+  @Test
+  void aDryRunTripsAndDoesNotFlip() {
+    ByHand dry = new ByHand(new Plan(RULES, List.of(), ByHand.CALL_MILLIS_MAX, ByHand.LINES, false));
+    Trip trip = null;
+    for (int i = 0; i < 10 && trip == null; i++) {
+      trip = dry.failed(dry.live(1));
+    }
+    assertThat(trip).isNotNull();
+    assertThat(Exposure.weightBasisPoints(dry.ledger.exposure())).isEqualTo(2_000);
+    assertThat(dry.failed(dry.live(1))).as("told once").isNull();
   }
 
   @Test
   void failuresSpreadOverSegmentsTripTheRuleOverAllTraffic() {
     Trip trip = null;
-    for (int i = 0; i < 6 && trip == null; i++) {
-      ledger.assignedLive(i % 3);
-      ledger.dispatchedLive(i % 3);
-      trip = ledger.record(failed(i % 3, Variant.CANDIDATE, false));
+    for (int i = 0; i < 9 && trip == null; i++) {
+      trip = hand.failed(hand.live(i % 3));
     }
-    assertThat(trip).isEqualTo(new Trip(ERRORS, ArmedRule.OVERALL, 3, 3));
-    assertThat(ledger.describe(new Trip(ERRORS, ArmedRule.OVERALL, 3, 3)).reason()).startsWith("error-rate: 3 bad");
+    assertThat(requireNonNull(trip).segment()).isEqualTo(ArmedRule.OVERALL);
+    assertThat(trip.bad()).isEqualTo(3);
   }
 
   @Test
   void aFlipHappensOnceAndForGood() {
-    Trip first = new Trip(ERRORS, 0, 4, 9);
-    assertThat(ledger.flip(first)).isTrue();
-    assertThat(ledger.flip(new Trip(LATENCY, ArmedRule.OVERALL, 5, 10))).isFalse();
-    assertThat(ledger.flip(null)).isFalse();
-    assertThat(ledger.trip()).isEqualTo(first);
-    assertThat(ledger.exposure()).isEqualTo(Exposure.flipped(Exposure.of(5, 2_000, 100)));
-  }
-
-  @Test
-  void aPersonsFlipHasNoTrip() {
-    assertThat(ledger.flip(null)).isTrue();
-    assertThat(ledger.trip()).isNull();
+    assertThat(hand.ledger.flip()).isTrue();
+    assertThat(hand.ledger.flip()).isFalse();
+    assertThat(hand.ledger.exposure()).isEqualTo(Exposure.flipped(Exposure.of(5, 2_000, 100)));
+    assertThat(hand.ledger.trip()).as("a person's flip has no verdict").isNull();
   }
 
   @Test
   void aWriterThatReadTheExposureBeforeTheFlipIsTooLate() {
-    long before = ledger.exposure();
-    ledger.flip(null);
-    assertThat(ledger.expose(before, Exposure.of(6, 5_000, 0))).isFalse();
-    assertThat(Exposure.weightBasisPoints(ledger.exposure())).isZero();
+    long before = hand.ledger.exposure();
+    hand.ledger.flip();
+    assertThat(hand.ledger.expose(before, Exposure.of(6, 5_000, 0))).isFalse();
+    assertThat(Exposure.weightBasisPoints(hand.ledger.exposure())).isZero();
   }
 
   @Test
   void aWriterThatReadTheFlipItselfCannotUndoIt() {
-    ledger.flip(null);
-    long flipped = ledger.exposure();
-    assertThat(ledger.expose(flipped, Exposure.of(7, 5_000, 0))).isFalse();
-    assertThat(ledger.exposure()).isEqualTo(flipped);
+    hand.ledger.flip();
+    long flipped = hand.ledger.exposure();
+    assertThat(hand.ledger.expose(flipped, Exposure.of(7, 5_000, 0))).isFalse();
+    assertThat(hand.ledger.exposure()).isEqualTo(flipped);
   }
 
   @Test
   void evidenceFromAnOlderEpochNeverDecides() {
-    for (int i = 0; i < 100; i++) {
-      ledger.assignedLive(0);
-      ledger.dispatchedLive(0);
+    Assignment[] requests = new Assignment[100];
+    for (int i = 0; i < requests.length; i++) {
+      requests[i] = hand.live(0);
     }
-    assertThat(ledger.expose(ledger.exposure(), Exposure.of(6, 3_000, 100))).isTrue();
-    for (int i = 0; i < 100; i++) {
-      assertThat(ledger.record(failed(0, Variant.CANDIDATE, false))).as("failure %d of epoch 5", i).isNull();
+    assertThat(hand.ledger.expose(hand.ledger.exposure(), Exposure.of(6, 3_000, 100))).isTrue();
+    for (Assignment request : requests) {
+      assertThat(hand.failed(request)).as("a failure of epoch 5").isNull();
     }
-    assertThat(ledger.bad(ERRORS, 0)).isZero();
-    assertThat(ledger.liveCompleted(0)).as("it is evidence of activity all the same").isEqualTo(100);
+    assertThat(hand.ledger.bad(ERRORS, 0)).isZero();
+    assertThat(hand.ledger.liveCompleted(0)).as("it is evidence of activity all the same").isEqualTo(100);
   }
 
   @Test
   void evidenceOfEarlierEpochsIsKeptWhenTheWeightChanges() {
-    ledger.assignedLive(0);
-    ledger.dispatchedLive(0);
-    ledger.record(failed(0, Variant.CANDIDATE, false));
-    ledger.expose(ledger.exposure(), Exposure.of(6, 3_000, 100));
-    assertThat(ledger.bad(ERRORS, 0)).isEqualTo(1);
-    assertThat(ledger.dispatched(ERRORS, 0)).isEqualTo(1);
+    hand.failed(hand.live(0));
+    hand.ledger.expose(hand.ledger.exposure(), Exposure.of(6, 3_000, 100));
+    assertThat(hand.ledger.bad(ERRORS, 0)).isEqualTo(1);
+    assertThat(hand.ledger.events(ERRORS, 0)).isEqualTo(1);
   }
 
   @Test
   void requestsInFlightWhenItWasFlippedDecideNothingMore() {
-    ledger.flip(null);
-    for (int i = 0; i < 10; i++) {
-      ledger.assignedLive(0);
-      ledger.dispatchedLive(0);
-      assertThat(ledger.record(failed(0, Variant.CANDIDATE, false))).isNull();
+    Assignment[] requests = {hand.live(0), hand.live(0), hand.live(0), hand.live(0)};
+    hand.ledger.flip();
+    for (Assignment request : requests) {
+      assertThat(hand.failed(request)).isNull();
     }
+    assertThat(hand.ledger.trip()).isNull();
   }
 
   @Test
-  void theFlipAndTheCountersOutliveTheProcessInAMappedFile(@TempDir Path directory) throws IOException {
+  void theFlipAndTheEvidenceOutliveTheProcessInAMappedFile(@TempDir Path directory) throws IOException {
     Path file = directory.resolve("ledger");
-    Trip trip = new Trip(ERRORS, 1, 3, 4);
+    Trip trip = null;
     try (Arena arena = Arena.ofConfined()) {
-      EvidenceLedger first = ledger(mapped(file, arena), Exposure.of(5, 2_000, 100));
+      EvidenceLedger first = new EvidenceLedger(PLAN, mapped(file, arena));
+      first.initialize(ByHand.MARK, Exposure.of(5, 2_000, 100));
       for (int i = 0; i < 4; i++) {
-        first.assignedLive(1);
-        first.dispatchedLive(1);
+        Assignment request = new Assignment(Variant.CANDIDATE, false, 1, 5, 2_000, 0, first.ticket(1));
+        first.assigned(request, 0);
+        first.dispatchedLive(1, 0);
+        trip = i == 0 ? first.record(new Observation.Failed(request, Variant.CANDIDATE, false, 1), 0) : trip;
       }
-      first.record(failed(1, Variant.CANDIDATE, false));
-      assertThat(first.flip(trip)).isTrue();
+      assertThat(first.flip()).isTrue();
     } // unmapped without a force: what a process leaves behind when it is killed
+    assertThat(trip).isNull();
     try (Arena arena = Arena.ofConfined()) {
-      EvidenceLedger again = new EvidenceLedger(RULES, SEGMENTS, mapped(file, arena));
-      assertThat(again.mark()).isEqualTo(77);
+      EvidenceLedger again = new EvidenceLedger(PLAN, mapped(file, arena));
+      assertThat(again.restore()).isNull();
+      assertThat(again.mark()).isEqualTo(ByHand.MARK);
       assertThat(Exposure.isFlipped(again.exposure())).isTrue();
       assertThat(Exposure.epoch(again.exposure())).isEqualTo(6);
-      assertThat(again.trip()).isEqualTo(trip);
       assertThat(again.liveDispatched(1)).isEqualTo(4);
       assertThat(again.bad(ERRORS, 1)).isEqualTo(1);
-      assertThat(again.flip(null)).isFalse();
+      assertThat(again.dispatched(Counted.CANDIDATE_ASSIGNMENTS, 1)).isEqualTo(4);
+      assertThat(again.flip()).isFalse();
     }
   }
 
   @Test
   void freshMemoryHasNoMark() {
-    assertThat(new EvidenceLedger(RULES, SEGMENTS, LedgerWords.onHeap(wordsNeeded())).mark()).isZero();
+    assertThat(new EvidenceLedger(PLAN, LedgerWords.onHeap(PLAN.wordsNeeded())).mark()).isZero();
   }
 
   @Test
   void memoryThatIsTooSmallIsRefused() {
-    assertThatThrownBy(() -> new EvidenceLedger(RULES, SEGMENTS, LedgerWords.onHeap(wordsNeeded() - 1)))
+    assertThatThrownBy(() -> new EvidenceLedger(PLAN, LedgerWords.onHeap(PLAN.wordsNeeded() - 1)))
         .isInstanceOf(IllegalArgumentException.class)
-        .hasMessageContaining("3 segments and 4 rules need " + wordsNeeded());
+        .hasMessageContaining("this rollout needs " + PLAN.wordsNeeded());
   }
 
   private static LedgerWords mapped(Path file, Arena arena) throws IOException {
     try (FileChannel channel =
         FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE)) {
-      return new LedgerWords(channel.map(MapMode.READ_WRITE, 0, wordsNeeded() * 8L, arena));
+      return new LedgerWords(channel.map(MapMode.READ_WRITE, 0, PLAN.wordsNeeded() * 8L, arena));
     }
-  }
-
-  private static int wordsNeeded() {
-    return EvidenceLedger.wordsNeeded(RULES.rules().size(), SEGMENTS.count());
-  }
-
-  private static EvidenceLedger ledger(LedgerWords words, long exposure) {
-    EvidenceLedger ledger = new EvidenceLedger(RULES, SEGMENTS, words);
-    ledger.initialize(77, exposure);
-    return ledger;
-  }
-
-  private static ArmedRule armed(int rule, int segment) {
-    return requireNonNull(RULES.armed(rule, segment));
-  }
-
-  private static Observation failed(int segment, Variant variant, boolean shadow) {
-    return new Observation.Failed(5, segment, variant, shadow, 1_000);
-  }
-
-  private static Observation answered(int segment, Variant variant, long nanos) {
-    return new Observation.Answered(5, segment, variant, false, nanos);
   }
 }

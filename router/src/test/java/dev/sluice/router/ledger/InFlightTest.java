@@ -2,13 +2,13 @@ package dev.sluice.router.ledger;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.sluice.router.assignment.Assignment;
 import dev.sluice.router.assignment.Exposure;
 import dev.sluice.router.assignment.Segments;
 import dev.sluice.router.assignment.Variant;
 import dev.sluice.router.observation.Observation;
 import dev.sluice.router.simulation.Chance;
-import dev.sluice.router.statistics.BoundaryTable;
-import dev.sluice.router.statistics.GridLikelihoodRatio;
+import dev.sluice.router.statistics.LimitTest;
 import dev.sluice.router.stop.ArmedRules;
 import dev.sluice.router.stop.StopRule.ErrorRate;
 import dev.sluice.router.stop.StopRule.Scope;
@@ -31,9 +31,9 @@ final class InFlightTest {
   @ValueSource(doubles = {0.001, 0.05})
   void countingAtDispatchKeepsAlphaWhereCountingAtCompletionDoesNot(double alpha) {
     ArmedRules rules = new ArmedRules(List.of(new ErrorRate(LIMIT, Scope.OVERALL)), alpha, new Segments(List.of()));
-    BoundaryTable table = new BoundaryTable(new GridLikelihoodRatio(LIMIT), 1 / alpha);
+    long[] boundaries = boundaries(alpha);
     int[] alarms = new int[2];
-    IntStream.range(0, RUNS).parallel().mapToObj(run -> run(rules, table, SEED * 1_000_003 + run)).forEachOrdered(run -> {
+    IntStream.range(0, RUNS).parallel().mapToObj(run -> run(rules, boundaries, SEED * 1_000_003 + run)).forEachOrdered(run -> {
       alarms[0] += run.alarmOfLedger() ? 1 : 0;
       alarms[1] += run.alarmAtCompletion() ? 1 : 0;
     });
@@ -45,32 +45,41 @@ final class InFlightTest {
     assertThat(alarms[1]).as("at completion, seeds from %d", SEED * 1_000_003).isGreaterThan(RUNS / 2);
   }
 
+  /// What people check by hand: the most events among which so many failures are too many.
+  private static long[] boundaries(double alpha) {
+    LimitTest test = new LimitTest(LIMIT);
+    return IntStream.range(0, 2_000).mapToLong(bad -> test.boundary(bad, 1 / alpha)).toArray();
+  }
+
   private record Run(boolean alarmOfLedger, boolean alarmAtCompletion) {}
 
-  private static Run run(ArmedRules rules, BoundaryTable table, long seed) {
+  private static Run run(ArmedRules rules, long[] boundaries, long seed) {
     SplittableRandom random = new SplittableRandom(seed);
-    EvidenceLedger ledger =
-        new EvidenceLedger(rules, new Segments(List.of()), LedgerWords.onHeap(EvidenceLedger.wordsNeeded(1, 1)));
+    EvidenceLedger.Plan plan = new EvidenceLedger.Plan(rules, List.of(), 1_000, 64, true);
+    EvidenceLedger ledger = new EvidenceLedger(plan, LedgerWords.onHeap(plan.wordsNeeded()));
     ledger.initialize(1, Exposure.of(1, 10_000, 0));
-    boolean[] answersLater = new boolean[REQUESTS];
+    Assignment[] answersLater = new Assignment[REQUESTS];
     boolean alarmOfLedger = false;
     boolean alarmAtCompletion = false;
     long completed = 0;
-    long bad = 0;
-    for (int request = 0; request < REQUESTS; request++) {
-      ledger.assignedLive(0);
-      ledger.dispatchedLive(0);
+    int bad = 0;
+    for (int i = 0; i < REQUESTS; i++) {
+      Assignment request =
+          new Assignment(Variant.CANDIDATE, false, 0, 1, 10_000, Assignment.NO_KEY, ledger.ticket(0));
+      ledger.assigned(request, i);
+      ledger.dispatchedLive(0, i);
       if (random.nextDouble() < LIMIT) {
         completed++;
         bad++;
-        alarmOfLedger |= ledger.record(new Observation.Failed(1, 0, Variant.CANDIDATE, false, 1_000)) != null;
-        alarmAtCompletion |= table.isCrossed(completed, bad);
+        alarmOfLedger |= ledger.record(new Observation.Failed(request, Variant.CANDIDATE, false, 1_000), i) != null;
+        alarmAtCompletion |= completed <= boundaries[bad];
       } else {
-        answersLater[request] = true;
+        answersLater[i] = request;
       }
-      if (request >= IN_FLIGHT && answersLater[request - IN_FLIGHT]) {
+      Assignment older = i < IN_FLIGHT ? null : answersLater[i - IN_FLIGHT];
+      if (older != null) {
         completed++;
-        ledger.record(new Observation.Answered(1, 0, Variant.CANDIDATE, false, 1_000_000));
+        ledger.record(new Observation.Answered(older, Variant.CANDIDATE, false, 1_000_000), i);
       }
     }
     return new Run(alarmOfLedger, alarmAtCompletion);

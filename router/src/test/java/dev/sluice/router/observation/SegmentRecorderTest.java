@@ -2,7 +2,9 @@ package dev.sluice.router.observation;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.sluice.router.assignment.Assignment;
 import dev.sluice.router.assignment.Variant;
+import dev.sluice.router.comparison.Cause;
 import dev.sluice.router.comparison.Disagreement;
 import dev.sluice.router.observation.Observation.Answered;
 import dev.sluice.router.observation.Observation.Compared;
@@ -22,17 +24,19 @@ import org.junit.jupiter.api.Test;
 
 final class SegmentRecorderTest {
 
+  private static final Assignment REQUEST = new Assignment(Variant.CANDIDATE, true, 0, 1, 500, Assignment.NO_KEY, 0);
+  private static final List<Cause> CAUSES = List.of(Cause.values());
   private static final List<FallbackReason> REASONS = List.of(FallbackReason.values());
 
   @Test
   void everyObservationIsCountedWhereItBelongs() {
     SegmentRecorder recorder = new SegmentRecorder();
-    recorder.record(new Answered(1, 0, Variant.BASELINE, false, 1_000_000));
-    recorder.record(new Answered(1, 0, Variant.CANDIDATE, true, 2_000_000));
-    recorder.record(new Failed(1, 0, Variant.CANDIDATE, false, 3_000_000));
-    recorder.record(new FellBack(1, 0, FallbackReason.LATE));
-    recorder.record(new Compared(1, 0, new Disagreement(0.25, false)));
-    recorder.record(new Compared(1, 0, Disagreement.TOTAL));
+    recorder.record(new Answered(REQUEST, Variant.BASELINE, false, 1_000_000));
+    recorder.record(new Answered(REQUEST, Variant.CANDIDATE, true, 2_000_000));
+    recorder.record(new Failed(REQUEST, Variant.CANDIDATE, false, 3_000_000));
+    recorder.record(new FellBack(REQUEST, FallbackReason.LATE));
+    recorder.record(new Compared(REQUEST, new Disagreement(0.25, false)));
+    recorder.record(new Compared(REQUEST, Disagreement.TOTAL));
     SegmentSnapshot snapshot = recorder.snapshot();
     assertThat(snapshot.baseline().answered()).isEqualTo(1);
     assertThat(snapshot.baseline().latencyNanos().getMaxValue()).isBetween(990_000L, 1_010_000L);
@@ -43,17 +47,19 @@ final class SegmentRecorderTest {
     assertThat(snapshot.fellBack()).containsEntry(FallbackReason.LATE, 1L).containsEntry(FallbackReason.FAILED, 0L);
     assertThat(snapshot.compared()).isEqualTo(2);
     assertThat(snapshot.disagreed()).isEqualTo(1);
+    assertThat(snapshot.disagreedByCause())
+        .containsEntry(Cause.SHAPE, 1L).containsEntry(Cause.DISTANCE, 0L).doesNotContainKey(Cause.NONE);
     assertThat(snapshot.distanceMillionths().getMinValue()).isBetween(248_000L, 252_000L);
   }
 
   @Test
   void theExtremesHaveAPlace() {
     SegmentRecorder recorder = new SegmentRecorder();
-    recorder.record(new Answered(1, 0, Variant.BASELINE, false, 0));
-    recorder.record(new Answered(1, 0, Variant.BASELINE, false, Long.MAX_VALUE));
-    recorder.record(new Failed(1, 0, Variant.BASELINE, false, Long.MAX_VALUE));
-    recorder.record(new Compared(1, 0, new Disagreement(Double.POSITIVE_INFINITY, true)));
-    recorder.record(new Compared(1, 0, new Disagreement(Double.MIN_VALUE, true)));
+    recorder.record(new Answered(REQUEST, Variant.BASELINE, false, 0));
+    recorder.record(new Answered(REQUEST, Variant.BASELINE, false, Long.MAX_VALUE));
+    recorder.record(new Failed(REQUEST, Variant.BASELINE, false, Long.MAX_VALUE));
+    recorder.record(new Compared(REQUEST, new Disagreement(Double.POSITIVE_INFINITY, true)));
+    recorder.record(new Compared(REQUEST, new Disagreement(Double.MIN_VALUE, true)));
     SegmentSnapshot snapshot = recorder.snapshot();
     assertThat(snapshot.baseline().latencyNanos().getTotalCount()).isEqualTo(3);
     assertThat(snapshot.distanceMillionths().getTotalCount()).isEqualTo(2);
@@ -63,7 +69,7 @@ final class SegmentRecorderTest {
   void aSnapshotStandsStill() {
     SegmentRecorder recorder = new SegmentRecorder();
     SegmentSnapshot before = recorder.snapshot();
-    recorder.record(new Answered(1, 0, Variant.CANDIDATE, false, 1_000));
+    recorder.record(new Answered(REQUEST, Variant.CANDIDATE, false, 1_000));
     assertThat(before.candidate().answered()).isZero();
     assertThat(before.candidate().latencyNanos().getTotalCount()).isZero();
   }
@@ -132,16 +138,17 @@ final class SegmentRecorderTest {
     Variant variant = random.nextBoolean() ? Variant.BASELINE : Variant.CANDIDATE;
     long nanos = random.nextLong(1, 100_000_000);
     return switch (random.nextInt(4)) {
-      case 0 -> new Answered(1, 0, variant, random.nextBoolean(), nanos);
-      case 1 -> new Failed(1, 0, variant, random.nextBoolean(), nanos);
-      case 2 -> new FellBack(1, 0, REASONS.get(random.nextInt(REASONS.size())));
-      default -> new Compared(1, 0, new Disagreement(random.nextDouble(0, 10), random.nextBoolean()));
+      case 0 -> new Answered(REQUEST, variant, random.nextBoolean(), nanos);
+      case 1 -> new Failed(REQUEST, variant, random.nextBoolean(), nanos);
+      case 2 -> new FellBack(REQUEST, REASONS.get(random.nextInt(REASONS.size())));
+      default -> new Compared(REQUEST, new Disagreement(random.nextDouble(0, 10), CAUSES.get(random.nextInt(CAUSES.size())), 0.5));
     };
   }
 
   private static void assertSame(SegmentSnapshot actual, SegmentSnapshot expected, long seed) {
     assertThat(counts(actual)).as("seed %d", seed).isEqualTo(counts(expected));
     assertThat(actual.fellBack()).as("seed %d", seed).isEqualTo(expected.fellBack());
+    assertThat(actual.disagreedByCause()).as("seed %d", seed).isEqualTo(expected.disagreedByCause());
     assertThat(bars(actual)).as("seed %d", seed).isEqualTo(bars(expected));
   }
 

@@ -3,6 +3,7 @@ package dev.sluice.router.rollout;
 import dev.sluice.router.assignment.SegmentRule;
 import dev.sluice.router.rollout.RolloutNote.BlastRadius;
 import dev.sluice.router.rollout.RolloutNote.FallbackPath;
+import dev.sluice.router.rollout.RolloutNote.Mode;
 import dev.sluice.router.rollout.RolloutNote.Promotion;
 import dev.sluice.router.rollout.RolloutNote.StickyKey;
 import dev.sluice.router.stop.StopRule;
@@ -23,7 +24,7 @@ public final class ExampleNotes {
     return new RolloutNote(
         "fraud-7", "fraud", "ada", 6, 7, StickyKey.KEY, segments.stream().map(SegmentRule::parse).toList(), Map.of(),
         steps, rules, alpha, new FallbackPath(0.5, 1_000), new BlastRadius(blastRadius, List.of()), promotion,
-        COOL_DOWN_MILLIS);
+        COOL_DOWN_MILLIS, null, 0, Mode.LIVE);
   }
 
   static RolloutNote note(List<Step> steps, int blastRadius, Promotion promotion) {

@@ -13,10 +13,14 @@ import dev.sluice.router.rollout.RolloutEvent.Promote;
 import dev.sluice.router.rollout.RolloutEvent.Resume;
 import dev.sluice.router.rollout.RolloutEvent.Review;
 import dev.sluice.router.rollout.RolloutEvent.SetWeight;
+import dev.sluice.router.rollout.RolloutMachine.RateSeen;
 import dev.sluice.router.rollout.RolloutNote.Promotion;
 import dev.sluice.router.rollout.Step.Canary;
 import dev.sluice.router.rollout.Step.ExpansionCondition;
 import dev.sluice.router.rollout.Step.Shadow;
+import dev.sluice.router.statistics.LimitAcceptance;
+import dev.sluice.router.stop.StopRule;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
@@ -157,8 +161,8 @@ final class RolloutMachineTest {
     counts.observe(1_000, DE, VIP);
     RolloutState canary = moved(machine.decide(machine.begin(START), new Review(), counts, START + STEP_MILLIS));
     assertThat(canary)
-        .isEqualTo(new RolloutState(new Stage.Running(1, START + STEP_MILLIS), 2, 500, 200, List.of(1_000L, 1_000L, 0L)));
-    counts.shadows[DE] += 1_000_000;
+        .isEqualTo(new RolloutState(new Stage.Running(1, START + STEP_MILLIS), 2, 500, 200, List.of(1_000L, 1_000L, 2_000L)));
+    counts.observeShadows(1_000_000, DE);
     assertThat(machine.decide(canary, new Review(), counts, START + 2 * STEP_MILLIS))
         .as("shadows are no answers to callers")
         .isEqualTo(new Hold("100 more candidate answers, 10 more candidate answers in country=DE, "
@@ -194,6 +198,56 @@ final class RolloutMachineTest {
     assertThat(manual.decide(last, new Review(), counts, later)).isEqualTo(new Hold("a person to promote it"));
     assertThat(moved(manual.decide(last, new Promote("looks good"), counts, later)).stage())
         .isEqualTo(new Stage.CoolingDown(later));
+  }
+
+  @Test
+  void whatHoldsARolloutIsSaidAndKeepsItWhereItIs() {
+    counts.observe(1_000, DE, VIP);
+    counts.holding.add("sample-ratio holds the rollout until a person ends or promotes it");
+    assertThat(machine.decide(machine.begin(START), new Review(), counts, START + STEP_MILLIS))
+        .isEqualTo(new Hold("sample-ratio holds the rollout until a person ends or promotes it"));
+    counts.holding.clear();
+    assertThat(machine.decide(machine.begin(START), new Review(), counts, START + STEP_MILLIS)).isInstanceOf(Move.class);
+  }
+
+  @Test
+  void aRateHasToBeShownAndTheRolloutSaysHowManyMoreRequestsThatTakes() {
+    RolloutMachine accepting = accepting(new Acceptance.RateBelow("error-rate", 0.01));
+    RolloutState begun = accepting.begin(START);
+    counts.observe(200, OTHER);
+    counts.rate = new RateSeen(100, 0);
+    long needed = new LimitAcceptance(0.01).completedNeeded(0, Acceptance.THRESHOLD);
+    assertThat(needed).isGreaterThan(300);
+    assertThat(accepting.decide(begun, new Review(), counts, START + 2_000))
+        .isEqualTo(new Hold(
+            "%d more requests to show that error-rate is below 1 %% (0 bad of 100), about %d s at the present rate"
+                .formatted(needed - 100, Math.ceilDiv(needed - 100, 100))));
+    counts.rate = new RateSeen(needed - 1, 0);
+    assertThat(accepting.decide(begun, new Review(), counts, START + 2_000)).isInstanceOf(Hold.class);
+    counts.rate = new RateSeen(needed, 0);
+    assertThat(accepting.decide(begun, new Review(), counts, START + 2_000)).isInstanceOf(Move.class);
+    counts.rate = new RateSeen(needed, 1);
+    assertThat(accepting.decide(begun, new Review(), counts, START + 2_000))
+        .as("a failure has to be made up for")
+        .isInstanceOf(Hold.class);
+  }
+
+  @Test
+  void aRatioHasToBeShown() {
+    RolloutMachine accepting = accepting(new Acceptance.ErrorRatioBelow(2));
+    RolloutState begun = accepting.begin(START);
+    counts.observe(200, OTHER);
+    counts.errorRatio = 19.9;
+    assertThat(accepting.decide(begun, new Review(), counts, START + 2_000))
+        .isEqualTo(new Hold("more failures of either version to show that the candidate fails less than 2 times as often as the "
+            + "baseline: evidence 19.9 of 20"));
+    counts.errorRatio = 20;
+    assertThat(accepting.decide(begun, new Review(), counts, START + 2_000)).isInstanceOf(Move.class);
+  }
+
+  private static RolloutMachine accepting(Acceptance acceptance) {
+    List<Step> steps = List.of(new Canary(500, 0, new ExpansionCondition(1, 0, 0, List.of(acceptance))), new Canary(600, 0, new ExpansionCondition(1, 0, 0)));
+    return new RolloutMachine(ExampleNotes.note(steps, BLAST_RADIUS, Promotion.AUTOMATIC));
   }
 
   // --- commands -------------------------------------------------------------------------------------------------------
@@ -350,24 +404,49 @@ final class RolloutMachineTest {
   }
 
   private static final class Counts implements RolloutMachine.Evidence {
-    private final long[] shadows = new long[3];
-    private final long[] live = new long[3];
+    private final List<String> holding = new ArrayList<>();
+    private RateSeen rate = new RateSeen(0, 0);
+    private double errorRatio = 1;
+    /// All traffic first, then the segments.
+    private final long[] shadows = new long[4];
+    private final long[] live = new long[4];
 
     void observe(long count, int... segments) {
       for (int segment : segments) {
-        shadows[segment] += count;
-        live[segment] += count;
+        observeShadows(count, segment);
+        live[0] += count;
+        live[segment + 1] += count;
       }
+    }
+
+    void observeShadows(long count, int segment) {
+      shadows[0] += count;
+      shadows[segment + 1] += count;
     }
 
     @Override
     public long shadowsCompleted(int segment) {
-      return shadows[segment];
+      return shadows[segment + 1];
     }
 
     @Override
     public long liveCompleted(int segment) {
-      return live[segment];
+      return live[segment + 1];
+    }
+
+    @Override
+    public List<String> holding() {
+      return holding;
+    }
+
+    @Override
+    public RateSeen rate(StopRule.LimitRule rule) {
+      return rate;
+    }
+
+    @Override
+    public double errorRatioBelow(double margin) {
+      return errorRatio;
     }
   }
 }
