@@ -269,7 +269,7 @@ final class RolloutCommand {
     return GetRolloutRequest.newBuilder().setName(name).build();
   }
 
-  private static String read(Path file) throws IOException {
+  static String read(Path file) throws IOException {
     try {
       return Files.readString(file);
     } catch (NoSuchFileException _) {
