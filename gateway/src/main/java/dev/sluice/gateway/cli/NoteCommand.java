@@ -3,10 +3,13 @@ package dev.sluice.gateway.cli;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
 import dev.sluice.gateway.cli.Failures.InvalidInput;
+import dev.sluice.gateway.control.CandidateCheck;
+import dev.sluice.gateway.control.ControlFailure;
 import dev.sluice.gateway.note.NoteProblem;
 import dev.sluice.gateway.note.NoteProblemsException;
 import dev.sluice.gateway.note.NoteReader;
 import dev.sluice.gateway.simulation.Behaviour;
+import dev.sluice.gateway.simulation.Forecast;
 import dev.sluice.gateway.simulation.RecordedCalls;
 import dev.sluice.gateway.simulation.RecordedCalls.DamagedException;
 import dev.sluice.gateway.simulation.Simulation;
@@ -15,6 +18,8 @@ import dev.sluice.gateway.simulation.World;
 import dev.sluice.router.assignment.Segments;
 import dev.sluice.router.assignment.SegmentRule;
 import dev.sluice.router.rollout.RolloutNote;
+import dev.sluice.runtime.onnx.OnnxRuntime;
+import dev.sluice.runtime.repository.ModelRepository;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -22,6 +27,7 @@ import java.nio.charset.CharacterCodingException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -36,6 +42,7 @@ import tools.jackson.databind.json.JsonMapper;
 @Command(name = "note", description = "Tells what a rollout note will do, before it does it.")
 final class NoteCommand {
   private static final int KEYS = 10_000;
+  private static final Duration CONTROL_TIMEOUT = Duration.ofSeconds(30);
 
   @Mixin
   private Output output = new Output();
@@ -88,6 +95,82 @@ final class NoteCommand {
       } catch (picocli.CommandLine.TypeConversionException _) {
         throw new InvalidInput("--share: '%s' does not end with a share such as 12%%".formatted(text));
       }
+    }
+  }
+
+  @Command(
+      description = {
+        "Checks a note and tells what its rules will see: boundaries, what they detect and after how many requests, and what the"
+            + " steps will take.",
+        "With --repository it is held against the models there too, with --control against a running server's."
+      })
+  int check(
+      @Parameters(paramLabel = "NOTE", description = "The note, YAML.") Path file,
+      @Mixin Requests requests,
+      @Option(
+              names = "--baseline",
+              defaultValue = "",
+              paramLabel = "BEHAVIOUR",
+              description = "What the baseline is like (default: error=0.1%%, latency=10ms).")
+          String baselineText,
+      @Option(names = "--repository", paramLabel = "DIR", description = "Hold the note against the models in this folder.")
+          @Nullable Path repository,
+      @Option(
+              names = "--control",
+              paramLabel = "HOST:PORT",
+              description = "Ask the server there too, as 'rollout create --validate-only' does.")
+          @Nullable String control,
+      @Option(names = "--seed", defaultValue = "1", paramLabel = "S", description = "Default: ${DEFAULT-VALUE}.") long seed)
+      throws IOException {
+    RolloutNote note = read(file);
+    if (note == null) {
+      return Failures.USAGE;
+    }
+    if (repository != null) {
+      int problems = checkModels(file, note, repository);
+      if (problems != 0) {
+        return problems;
+      }
+    }
+    if (control != null) {
+      int problems = RolloutCommand.validate(Connection.open(control, CONTROL_TIMEOUT), file, output);
+      if (problems != 0) {
+        return problems;
+      }
+    }
+    Behaviour baseline = behaviour("--baseline", Behaviour.USUAL_BASELINE, baselineText);
+    Traffic traffic = requests.hasTraffic() ? requests.traffic() : null;
+    World world =
+        traffic == null
+            ? null
+            : value("--share", () -> World.of(note, traffic, baseline, baseline, requests.shares(), Map.of(), KEYS));
+    Forecast.Report report = Forecast.of(note, world, baseline, seed);
+    if (output.json()) {
+      json(report);
+    } else {
+      ForecastText.print(report, output.out());
+    }
+    return 0;
+  }
+
+  /// Both versions are loaded, as they are when a rollout begins.
+  private int checkModels(Path file, RolloutNote note, Path folder) throws IOException {
+    if (!Files.isDirectory(folder)) {
+      throw new InvalidInput("%s: there is no such folder".formatted(folder));
+    }
+    try (ModelRepository repository = ModelRepository.open(folder, new OnnxRuntime())) {
+      CandidateCheck.check(note, repository);
+      return 0;
+    } catch (ControlFailure refused) {
+      for (NoteProblem problem : refused.problems()) {
+        output.err().println("%s: %s: %s".formatted(file, problem.path(), problem.message()));
+      }
+      if (refused.problems().isEmpty()) {
+        output.err().println("%s: %s".formatted(file, refused.getMessage()));
+      }
+      return refused.kind() == ControlFailure.Kind.NOT_FOUND
+          ? Failures.NOT_FOUND
+          : refused.kind() == ControlFailure.Kind.INVALID_NOTE ? Failures.USAGE : Failures.REFUSED;
     }
   }
 
