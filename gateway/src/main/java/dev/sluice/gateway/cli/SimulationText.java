@@ -18,6 +18,11 @@ final class SimulationText {
         "%s: of %,d rollouts %,d stopped (%s), %,d promoted (%s), %,d unfinished; seed %d%n", report.rollout(),
         report.runs(), report.stopped(), share(report.stopped(), report.runs()), report.promoted(),
         share(report.promoted(), report.runs()), report.unfinished(), report.seed());
+    if (report.runs() < report.asked()) {
+      out.printf(
+          "%,d were asked for; after %,d requests there is no more%n", report.asked(),
+          dev.sluice.gateway.simulation.Simulation.REQUESTS_MAX);
+    }
     if (!report.waitingFor().isEmpty()) {
       out.printf("unfinished for want of: %s%n", report.waitingFor());
     }
@@ -64,6 +69,9 @@ final class SimulationText {
 
   /// `340ms`, `12s`, `8m`, `5.2h`, `3.1d`.
   static String time(long millis) {
+    if (millis == Long.MAX_VALUE) {
+      return "too long";
+    }
     if (millis < 1_000) {
       return Figures.number((double) millis) + "ms";
     }

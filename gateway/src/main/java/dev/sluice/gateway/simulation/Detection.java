@@ -29,28 +29,39 @@ final class Detection {
     long observations(SplittableRandom random, long most);
   }
 
-  private final long updatesEach;
-  private final long seed;
+  private static final double UPDATES_MIN = 20_000;
 
-  /// @param updatesEach what one question may cost
-  Detection(long updatesEach, long seed) {
-    this.updatesEach = updatesEach;
+  /// Most questions are easy and leave more than they take, so a hard one may take so many times its part.
+  private static final double HARD = 8;
+
+  private final long seed;
+  private double updatesLeft;
+  private int questionsLeft;
+
+  /// @param updates what all questions together may cost
+  /// @param questions about how many there will be; what one does not need is for those after it
+  Detection(double updates, int questions, long seed) {
+    this.updatesLeft = updates;
+    this.questionsLeft = questions;
     this.seed = seed;
   }
 
   /// @param updatesPerObservation about how many updates of a test an observation costs; less than 1 where most cost none
   /// @return null if half of the trials go on for longer than can be tried
   private @Nullable Spread spread(double updatesPerObservation, Trial trial) {
-    long most = Math.max(1, (long) (updatesEach / updatesPerObservation / RUNS_MIN));
+    double updates = Math.max(UPDATES_MIN, Math.min(updatesLeft / 4, HARD * updatesLeft / Math.max(1, questionsLeft)));
+    long most = Math.max(1, (long) (updates / updatesPerObservation / RUNS_MIN));
     SplittableRandom random = new SplittableRandom(seed);
     long[] observations = new long[RUNS_MAX];
     double spent = 0;
     int runs = 0;
-    while (runs < RUNS_MAX && (runs < RUNS_MIN || spent < updatesEach)) {
+    while (runs < RUNS_MAX && (runs < RUNS_MIN || spent < updates)) {
       long needed = trial.observations(random, most);
       observations[runs++] = needed;
       spent += Math.min(needed, most) * updatesPerObservation;
     }
+    questionsLeft--;
+    updatesLeft -= spent;
     long[] sorted = Arrays.copyOf(observations, runs);
     Arrays.sort(sorted);
     return sorted[(runs - 1) / 2] > most ? null : Spread.of(sorted);
@@ -129,7 +140,7 @@ final class Detection {
   ///     candidate is; the quantiles in rising order
   @Nullable Spread latencies(RatioTest test, double threshold, double[] exceeded, double[] slower, double share) {
     return spread(
-        share * slower[0] + (1 - share) * exceeded[0],
+        exceeded.length * (share * slower[0] + (1 - share) * exceeded[0]),
         (random, most) -> {
           double[] state = new double[test.size() * exceeded.length];
           for (int part = 0; part < exceeded.length; part++) {

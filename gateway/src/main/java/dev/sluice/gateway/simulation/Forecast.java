@@ -35,7 +35,10 @@ public final class Forecast {
   private static final int[] BAD = {2, 3, 4, 5, 6, 8, 10, 20, 50};
 
   /// Updates of tests that a forecast costs at most: some seconds.
-  private static final long UPDATES = 60_000_000;
+  private static final double UPDATES = 80e6;
+
+  /// Most rules are asked about so many effects.
+  private static final int EFFECTS_EACH = 4;
 
   private static final double[] LIMIT_FACTORS = {2, 5, 10};
   private static final double[] RATIO_FACTORS = {2, 5, 10};
@@ -109,8 +112,9 @@ public final class Forecast {
     this.world = world;
     this.baseline = baseline;
     long questions =
-        armed.armed().stream().map(test -> test.rule() + " " + test.share()).distinct().count() * 4 + note.steps().size();
-    this.detection = new Detection(Math.max(20_000, UPDATES / questions), seed);
+        armed.armed().stream().filter(this::isShown).map(test -> test.rule() + " " + test.share()).distinct().count()
+            * EFFECTS_EACH;
+    this.detection = new Detection(UPDATES, (int) questions + note.steps().size(), seed);
     this.timeline = world == null ? null : Timeline.of(note, world, detection, baseline);
   }
 
@@ -124,7 +128,7 @@ public final class Forecast {
     List<Rule> rules = new ArrayList<>();
     Map<String, List<ArmedRule>> alike = new LinkedHashMap<>();
     for (ArmedRule test : armed.armed()) {
-      if (test.part() == 0 && (isNamed(test.segment()) || isFirstOrLastFound(test.segment()))) {
+      if (isShown(test)) {
         alike.computeIfAbsent(test.rule() + " " + alphaOf(test) + " " + trafficShare(test.segment()), _ -> new ArrayList<>())
             .add(test);
       }
@@ -148,6 +152,10 @@ public final class Forecast {
   }
 
   // --- places ---------------------------------------------------------------------------------------------------------
+
+  private boolean isShown(ArmedRule test) {
+    return test.part() == 0 && (isNamed(test.segment()) || isFirstOrLastFound(test.segment()));
+  }
 
   private boolean isNamed(int segment) {
     return segment < armed.segments().declaredAndOther();
@@ -249,7 +257,7 @@ public final class Forecast {
       return new Detected(detected.effect(), seen, requests, null, detected.inPlan());
     }
     Reach median = seen == null ? null : timeline.reach(seen.median(), unit, share);
-    Reach p95 = seen == null ? null : timeline.reach(seen.p95(), unit, share);
+    Reach p95 = seen == null || seen.p95() == Long.MAX_VALUE ? null : timeline.reach(seen.p95(), unit, share);
     boolean inPlan = median != null && median.inPlan();
     if (!inPlan) {
       cannotSee.add(
@@ -264,7 +272,7 @@ public final class Forecast {
     }
     return new Detected(
         detected.effect(), seen, requests,
-        median == null || p95 == null ? null : new Spread(median.millis(), p95.millis()), inPlan);
+        median == null ? null : new Spread(median.millis(), p95 == null ? Long.MAX_VALUE : p95.millis()), inPlan);
   }
 
   private List<Detected> detects(StopRule rule, ArmedRule test, double threshold) {

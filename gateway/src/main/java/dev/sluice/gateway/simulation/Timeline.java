@@ -73,7 +73,8 @@ final class Timeline {
         double each = perRequest(step, note);
         if (each > 0) {
           double factor = CANDIDATE_CALLS.perRequest(step, note) / each;
-          return new Spread(Math.round(observations.median() * factor), Math.round(observations.p95() * factor));
+          return new Spread(Math.round(observations.median() * factor),
+              observations.p95() == Long.MAX_VALUE ? Long.MAX_VALUE : Math.round(observations.p95() * factor));
         }
       }
       return null;
