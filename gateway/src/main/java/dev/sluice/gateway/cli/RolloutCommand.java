@@ -10,12 +10,15 @@ import dev.sluice.proto.control.v1.AbortRolloutRequest;
 import dev.sluice.proto.control.v1.CreateRolloutRequest;
 import dev.sluice.proto.control.v1.Event;
 import dev.sluice.proto.control.v1.GetRolloutRequest;
+import dev.sluice.proto.control.v1.Label;
 import dev.sluice.proto.control.v1.ListEventsRequest;
 import dev.sluice.proto.control.v1.ListEventsResponse;
 import dev.sluice.proto.control.v1.ListRolloutsRequest;
 import dev.sluice.proto.control.v1.ListRolloutsResponse;
 import dev.sluice.proto.control.v1.PauseRolloutRequest;
 import dev.sluice.proto.control.v1.PromoteRolloutRequest;
+import dev.sluice.proto.control.v1.ReportLabelsRequest;
+import dev.sluice.proto.control.v1.ReportLabelsResponse;
 import dev.sluice.proto.control.v1.ResumeRolloutRequest;
 import dev.sluice.proto.control.v1.Rollout;
 import dev.sluice.proto.control.v1.RolloutServiceGrpc;
@@ -29,6 +32,7 @@ import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.time.Instant;
+import java.util.ArrayList;
 import java.util.Iterator;
 import java.util.List;
 import java.util.function.Consumer;
@@ -42,6 +46,9 @@ import picocli.CommandLine.Parameters;
 /// `sluice rollout`: a release from its note to its end.
 @Command(name = "rollout", description = "Creates, follows and steers rollouts.")
 final class RolloutCommand {
+  /// What a server takes in one call.
+  private static final int LABELS_AT_ONCE = 10_000;
+
   @Mixin
   private Control control = new Control();
 
@@ -230,6 +237,62 @@ final class RolloutCommand {
       }
       return 0;
     }
+  }
+
+  @Command(description = "Tells a rollout what was true about requests that it has seen.")
+  int label(
+      @Parameters(index = "0", paramLabel = "NAME") String name,
+      @Parameters(index = "1..*", arity = "0..*", paramLabel = "ID=0|1",
+          description = "The id of a request, and whether the event came about.") List<String> labels,
+      @Option(names = {"-f", "--file"}, paramLabel = "FILE",
+          description = "Labels, one ID=0 or ID=1 a line.") @Nullable Path file)
+      throws IOException {
+    List<Label> all = new ArrayList<>();
+    for (String label : labels == null ? List.<String>of() : labels) {
+      all.add(label(label, "'" + label + "'"));
+    }
+    if (file != null) {
+      int line = 0;
+      for (String label : read(file).lines().toList()) {
+        line++;
+        if (!label.isBlank()) {
+          all.add(label(label.strip(), "%s, line %d: '%s'".formatted(file, line, label)));
+        }
+      }
+    }
+    if (all.isEmpty()) {
+      throw new InvalidInput("no labels: give some as ID=0 or ID=1, or a file of them");
+    }
+    ReportLabelsResponse.Builder sum = ReportLabelsResponse.newBuilder();
+    try (Connection connection = control.open()) {
+      for (int from = 0; from < all.size(); from += LABELS_AT_ONCE) {
+        List<Label> some = all.subList(from, Math.min(all.size(), from + LABELS_AT_ONCE));
+        ReportLabelsResponse response =
+            rollouts(connection)
+                .reportLabels(ReportLabelsRequest.newBuilder().setName(name).addAllLabels(some).build());
+        sum.setTaken(sum.getTaken() + response.getTaken())
+            .setKnown(sum.getKnown() + response.getKnown())
+            .setUnknown(sum.getUnknown() + response.getUnknown());
+      }
+    }
+    if (output.json()) {
+      output.print(sum.build());
+    } else {
+      output.print(
+          List.of(
+              "%d taken, %d labelled before, %d not waited for"
+                  .formatted(sum.getTaken(), sum.getKnown(), sum.getUnknown())));
+    }
+    return 0;
+  }
+
+  private static Label label(String text, String where) throws InvalidInput {
+    int equals = text.lastIndexOf('=');
+    String value = equals < 0 ? "" : text.substring(equals + 1);
+    if (equals <= 0 || !(value.equals("0") || value.equals("1"))) {
+      throw new InvalidInput(where + " is no label; expected ID=0 or ID=1");
+    }
+    return Label.newBuilder().setRequestId(text.substring(0, equals)).setValue(Integer.parseInt(value)).build();
   }
 
   @Command(description = "Prints the audit trail, oldest first.")

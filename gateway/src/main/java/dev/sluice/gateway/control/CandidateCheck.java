@@ -134,7 +134,7 @@ public final class CandidateCheck {
 
   // --- drift ----------------------------------------------------------------------------------------------------------
 
-  /// Can the numbers that drift rules watch be found?
+  /// Can the numbers that drift rules watch, and those that labels are about, be found?
   private static List<NoteProblem> featureProblems(RolloutNote note, Signature signature) {
     List<NoteProblem> problems = new ArrayList<>();
     for (int rule = 0; rule < note.stopRules().size(); rule++) {
@@ -143,6 +143,14 @@ public final class CandidateCheck {
         if (!problem.isEmpty()) {
           problems.add(new NoteProblem(0, 0, "stopRules[" + rule + "].drift", problem));
         }
+      }
+    }
+    RolloutNote.LabelPlan labels = note.labels();
+    if (labels != null) {
+      StopRule.Feature feature = new StopRule.Feature(labels.output(), false, labels.column());
+      String problem = featureProblem(feature, note, signature);
+      if (!problem.isEmpty()) {
+        problems.add(new NoteProblem(0, 0, "labels", problem));
       }
     }
     return problems;

@@ -100,6 +100,15 @@ final class RuleChecks {
 
   // --- rules against the plan -----------------------------------------------------------------------------------------
 
+  static void labels(List<Placed<StopRule>> rules, boolean labelled) {
+    for (Placed<StopRule> rule : rules) {
+      if (rule.value() instanceof StopRule.Calibration && !labelled) {
+        rule.at()
+            .problem("calibration can never see anything: the note has no section labels, which says what the truth is about");
+      }
+    }
+  }
+
   static void canSee(List<Placed<StopRule>> rules, boolean compared, int repeatBasisPoints, List<Step> steps) {
     for (Placed<StopRule> rule : rules) {
       List<String> missing = missing(rule.value(), compared, repeatBasisPoints, steps);

@@ -151,6 +151,9 @@ public final class InferenceRouter {
                   // against the candidate's, this makes it look better than it is, never worse.
                   rollout.observe(
                       new Observation.Failed(assignment, Variant.BASELINE, false, nanos), request.id());
+                  if (assignment.shadowed()) {
+                    rollout.shadow().offer(request, assignment, null);
+                  }
                 }
                 if (place != null) {
                   place.forget();

@@ -73,6 +73,9 @@ public final class LiveRollout implements AutoCloseable {
   private final FlipListener flipListener;
   private final Features features;
 
+  /// Null if no truth is to arrive.
+  private final @Nullable Predictions predictions;
+
   /// By segment; those of segments found on the way are made when they are first needed.
   private final AtomicReferenceArray<SegmentRecorder> recorders;
 
@@ -102,6 +105,7 @@ public final class LiveRollout implements AutoCloseable {
     this.meters = meters;
     this.flipListener = flipListener;
     this.features = new Features(note.stopRules());
+    this.predictions = note.labels() == null ? null : new Predictions(note.labels());
     this.recorders = new AtomicReferenceArray<>(segments.capacity());
     this.breaker = CircuitBreaker.of(note.name(), BREAKER);
     this.shadow = new Shadow(this, routes, lanes);
@@ -207,10 +211,15 @@ public final class LiveRollout implements AutoCloseable {
 
   /// Remembers one observation. If it crosses a stop rule's boundary, the rollout is flipped by the time this returns.
   void observe(Observation observation, String requestId) {
-    long seenNanos = System.nanoTime();
-    report(ledger.record(observation, nowMillis()), seenNanos, requestId);
+    weigh(observation, requestId);
     recorder(observation.segment()).record(observation);
     meters.record(observation);
+  }
+
+  /// The same for an observation that people have seen already, told in other words.
+  void weigh(Observation observation, String requestId) {
+    long seenNanos = System.nanoTime();
+    report(ledger.record(observation, nowMillis()), seenNanos, requestId);
   }
 
   /// What the drift rules want to know of a request and its answer.
@@ -220,10 +229,32 @@ public final class LiveRollout implements AutoCloseable {
     }
   }
 
+  /// Keeps what both variants said about a request until its truth arrives.
+  void remember(InferenceRequest request, Assignment assignment, List<Tensor> baseline, List<Tensor> candidate) {
+    if (predictions != null) {
+      int column = predictions.plan().column();
+      String output = predictions.plan().output();
+      predictions.remember(
+          request.id(), assignment, Features.element(baseline, output, column),
+          Features.element(candidate, output, column), nowMillis());
+    }
+  }
+
+  /// The truth about a request.
+  ///
+  /// @param truth 1 if the event came about, 0 if it did not
+  /// @return null if this rollout waits for no truth
+  public @Nullable LabelOutcome label(String requestId, double truth) {
+    return predictions == null ? null : predictions.label(requestId, truth);
+  }
+
   /// Time has passed: rules about both variants side by side look at their evidence, and quantiles are frozen.
   public void tick() {
     long seenNanos = System.nanoTime();
     freezeQuantiles();
+    if (predictions != null) {
+      predictions.mature(nowMillis()).forEach(labelled -> observe(labelled, ""));
+    }
     report(ledger.tick(nowMillis()), seenNanos, "");
   }
 

@@ -42,7 +42,8 @@ final class Shadow implements AutoCloseable {
   private static final long REPEATS_ENOUGH = 1_000;
   private static final int REPEATS_OF_A_DETERMINISTIC_BASELINE = Exposure.ALL / 100;
 
-  private record Copy(InferenceRequest request, Assignment assignment, List<Tensor> answer, long bytes) {}
+  /// @param answer null if the baseline failed: whether the candidate would have too is the other half of that pair
+  private record Copy(InferenceRequest request, Assignment assignment, @Nullable List<Tensor> answer, long bytes) {}
 
   private final LiveRollout rollout;
   private final Routes routes;
@@ -71,9 +72,9 @@ final class Shadow implements AutoCloseable {
     this.thread = Thread.ofPlatform().daemon().name("sluice-shadow-" + rollout.note().name()).start(this::runCopies);
   }
 
-  /// @param answer what the assigned variant answered
-  void offer(InferenceRequest request, Assignment assignment, List<Tensor> answer) {
-    long bytes = bytes(request.inputs()) + bytes(answer);
+  /// @param answer what the assigned variant answered; null if that is the baseline, and it failed
+  void offer(InferenceRequest request, Assignment assignment, @Nullable List<Tensor> answer) {
+    long bytes = bytes(request.inputs()) + (answer == null ? 0 : bytes(answer));
     if (closed || lanes.isBackedUp() || queuedBytes.get() + bytes > BYTES_MAX) {
       dropped.increment();
       return;
@@ -122,6 +123,10 @@ final class Shadow implements AutoCloseable {
   private void run(Copy copy) {
     // A copy that has waited is dispatched now; counted as of its arrival it would be evidence too old to matter.
     Assignment assignment = copy.assignment().dispatched(rollout.ledger().ticket(copy.assignment().segment()));
+    if (copy.answer() == null) {
+      runAfterFailure(copy, assignment);
+      return;
+    }
     Variant variant = assignment.variant().other();
     boolean compares = comparison.applies(copy.request().outputs());
     long nowMillis = LiveRollout.nowMillis();
@@ -145,6 +150,17 @@ final class Shadow implements AutoCloseable {
     succeeded(copy, assignment, variant, ran, compares);
     if (repeat.outputs() != null) {
       repeated(copy, assignment, variant, ran, repeat, compares);
+    }
+  }
+
+  /// The baseline has failed this request. If the candidate can run it, that speaks for the candidate; if it cannot, the request
+  /// may be what is wrong.
+  private void runAfterFailure(Copy copy, Assignment assignment) {
+    rollout.ledger().dispatchedShadow(assignment.segment(), LiveRollout.nowMillis());
+    Ran ran = run(copy, assignment, Variant.CANDIDATE, true);
+    if (ran.outputs() != null) {
+      rollout.observe(new Observation.Answered(assignment, Variant.CANDIDATE, true, ran.nanos()), copy.request().id());
+      rollout.weigh(new Observation.Failed(assignment, Variant.BASELINE, true, 0), copy.request().id());
     }
   }
 
@@ -211,14 +227,13 @@ final class Shadow implements AutoCloseable {
     List<Tensor> outputs = requireNonNull(ran.outputs());
     rollout.observe(new Observation.Answered(assignment, variant, true, ran.nanos()), id);
     rollout.measure(assignment, variant, copy.request().inputs(), outputs);
+    boolean candidateShadowed = variant == Variant.CANDIDATE;
+    List<Tensor> answer = requireNonNull(copy.answer());
+    List<Tensor> baseline = candidateShadowed ? answer : outputs;
+    List<Tensor> candidate = candidateShadowed ? outputs : answer;
+    rollout.remember(copy.request(), assignment, baseline, candidate);
     if (compares) {
-      boolean candidateShadowed = variant == Variant.CANDIDATE;
-      rollout.observe(
-          new Observation.Compared(
-              assignment,
-              comparison.compare(
-                  candidateShadowed ? copy.answer() : outputs, candidateShadowed ? outputs : copy.answer())),
-          id);
+      rollout.observe(new Observation.Compared(assignment, comparison.compare(baseline, candidate)), id);
     }
   }
 
@@ -229,8 +244,9 @@ final class Shadow implements AutoCloseable {
     List<Tensor> again = requireNonNull(repeat.outputs());
     List<Tensor> outputs = requireNonNull(ran.outputs());
     boolean candidateShadowed = variant == Variant.CANDIDATE;
-    List<Tensor> first = candidateShadowed ? copy.answer() : outputs;
-    List<Tensor> candidate = candidateShadowed ? outputs : copy.answer();
+    List<Tensor> answer = requireNonNull(copy.answer());
+    List<Tensor> first = candidateShadowed ? answer : outputs;
+    List<Tensor> candidate = candidateShadowed ? outputs : answer;
     boolean repeatDisagrees = compares && comparison.compare(first, again).disagrees();
     boolean candidateDisagrees = compares && comparison.compare(first, candidate).disagrees();
     rollout.observe(

@@ -219,7 +219,9 @@ final class Scales {
           }
         }
         case StopRule.MeanRule mean -> {
-          if (evidence.isCurrent() && mean.concerns(evidence)) {
+          // Both variants have answered a request whose truth arrives: a change of weight meanwhile does not matter.
+          boolean counts = evidence.isCurrent() || evidence.kind() == Evidence.Kind.LABELLED;
+          if (counts && mean.concerns(evidence)) {
             double value = mean.value(evidence);
             add(eventsAt, r, segment);
             if (value > mean.limit()) {
