@@ -15,8 +15,8 @@ import dev.sluice.gateway.simulation.RecordedCalls.DamagedException;
 import dev.sluice.gateway.simulation.Simulation;
 import dev.sluice.gateway.simulation.Traffic;
 import dev.sluice.gateway.simulation.World;
-import dev.sluice.router.assignment.Segments;
 import dev.sluice.router.assignment.SegmentRule;
+import dev.sluice.router.assignment.Segments;
 import dev.sluice.router.rollout.RolloutNote;
 import dev.sluice.runtime.onnx.OnnxRuntime;
 import dev.sluice.runtime.repository.ModelRepository;
@@ -31,11 +31,13 @@ import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
+import picocli.CommandLine.TypeConversionException;
 import tools.jackson.databind.json.JsonMapper;
 
 /// `sluice note`: what a rollout note will do, before it does it.
@@ -92,7 +94,7 @@ final class NoteCommand {
       }
       try {
         return new WeightText().convert(text.substring(equals + 1));
-      } catch (picocli.CommandLine.TypeConversionException _) {
+      } catch (TypeConversionException _) {
         throw new InvalidInput("--share: '%s' does not end with a share such as 12%%".formatted(text));
       }
     }
@@ -211,7 +213,8 @@ final class NoteCommand {
     Simulation.Report report;
     if (stream != null) {
       if (requests.hasTraffic() || !baselineText.isEmpty() || !candidateText.isEmpty() || segments != null) {
-        throw new InvalidInput("--stream: recorded requests say for themselves what --traffic, --baseline, --candidate and --segment would");
+        throw new InvalidInput(
+            "--stream: recorded requests say for themselves what --traffic, --baseline, --candidate and --segment would");
       }
       RecordedCalls recording = recording(stream, note);
       report = value("--runs", () -> Simulation.recorded(note, recording, runs, seed));
@@ -222,7 +225,8 @@ final class NoteCommand {
       for (String text : segments == null ? List.<String>of() : segments) {
         int colon = text.lastIndexOf(':');
         if (colon < 0) {
-          throw new InvalidInput("--segment: '%s' is not a segment and its behaviour, such as country=DE:error=20%%".formatted(text));
+          throw new InvalidInput(
+              "--segment: '%s' is not a segment and its behaviour, such as country=DE:error=20%%".formatted(text));
         }
         bySegment.put(
             segment("--segment", text.substring(0, colon)), behaviour("--segment", candidate, text.substring(colon + 1)));
@@ -249,7 +253,7 @@ final class NoteCommand {
   }
 
   /// What the value itself refuses is a problem of the option.
-  private static <T> T value(String option, java.util.function.Supplier<T> maker) {
+  private static <T> T value(String option, Supplier<T> maker) {
     try {
       return maker.get();
     } catch (IllegalArgumentException refused) {

@@ -1,6 +1,7 @@
 package dev.sluice.gateway.cli;
 
 import dev.sluice.gateway.cli.picture.Figures;
+import dev.sluice.gateway.simulation.Simulation;
 import dev.sluice.gateway.simulation.Simulation.Report;
 import dev.sluice.gateway.simulation.Simulation.Spread;
 import dev.sluice.gateway.simulation.Simulation.Stopped;
@@ -21,7 +22,7 @@ final class SimulationText {
     if (report.runs() < report.asked()) {
       out.printf(
           "%,d were asked for; after %,d requests there is no more%n", report.asked(),
-          dev.sluice.gateway.simulation.Simulation.REQUESTS_MAX);
+          Simulation.REQUESTS_MAX);
     }
     if (!report.waitingFor().isEmpty()) {
       out.printf("unfinished for want of: %s%n", report.waitingFor());

@@ -9,6 +9,7 @@ import dev.sluice.router.stop.StopRule;
 import dev.sluice.router.stop.StopRule.Cap;
 import dev.sluice.router.stop.StopRule.LatencyOver;
 import dev.sluice.router.stop.StopRule.Scope;
+import java.math.BigDecimal;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -95,7 +96,7 @@ final class RuleChecks {
   }
 
   private static String decimal(double fraction) {
-    return java.math.BigDecimal.valueOf(fraction).movePointRight(2).stripTrailingZeros().toPlainString();
+    return BigDecimal.valueOf(fraction).movePointRight(2).stripTrailingZeros().toPlainString();
   }
 
   // --- rules against the plan -----------------------------------------------------------------------------------------

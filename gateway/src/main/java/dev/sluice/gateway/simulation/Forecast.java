@@ -18,6 +18,7 @@ import dev.sluice.router.stop.StopRule;
 import java.math.BigDecimal;
 import java.math.MathContext;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -354,7 +355,7 @@ public final class Forecast {
         int common = IntStream.range(0, drift.shares().size())
             .filter(bin -> bin != rare)
             .boxed()
-            .max(java.util.Comparator.comparing(drift.shares()::get))
+            .max(Comparator.comparing(drift.shares()::get))
             .orElse(0);
         for (double factor : TOLERANCES) {
           double share = drift.shares().get(rare) + factor * drift.tolerance();
@@ -424,7 +425,8 @@ public final class Forecast {
                   .orElse(1);
           if (limit > tightest) {
             remarks.add(
-                "step %d accepts %s below %s, more than the %s at which the rule stops: it asks for enough requests, not for a better candidate"
+                ("step %d accepts %s below %s, more than the %s at which the rule stops:"
+                        + " it asks for enough requests, not for a better candidate")
                     .formatted(step + 1, name, percent(limit), percent(tightest)));
           }
         }

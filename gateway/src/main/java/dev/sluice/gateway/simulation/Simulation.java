@@ -1,5 +1,7 @@
 package dev.sluice.gateway.simulation;
 
+import static java.util.Objects.requireNonNull;
+
 import dev.sluice.gateway.simulation.SimulatedRollout.End;
 import dev.sluice.gateway.simulation.SimulatedRollout.Outcome;
 import dev.sluice.router.rollout.RolloutNote;
@@ -113,7 +115,7 @@ public final class Simulation {
   }
 
   private static Stopped stopped(List<Outcome> outcomes) {
-    Stop first = java.util.Objects.requireNonNull(outcomes.getFirst().stop());
+    Stop first = requireNonNull(outcomes.getFirst().stop());
     return new Stopped(
         first.rule(), first.segment(), outcomes.size(), some(outcomes, Outcome::requests),
         some(outcomes, Outcome::candidateRequests), some(outcomes, Outcome::exposed), some(outcomes, Outcome::millis),
@@ -121,7 +123,7 @@ public final class Simulation {
   }
 
   private static Spread some(List<Outcome> outcomes, ToLongFunction<Outcome> number) {
-    return java.util.Objects.requireNonNull(spread(outcomes, number));
+    return requireNonNull(spread(outcomes, number));
   }
 
   private static @Nullable Spread spread(List<Outcome> outcomes, ToLongFunction<Outcome> number) {

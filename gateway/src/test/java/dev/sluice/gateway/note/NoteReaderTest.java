@@ -22,6 +22,8 @@ import dev.sluice.router.stop.StopRule.Feature;
 import dev.sluice.router.stop.StopRule.Scope;
 import java.io.IOException;
 import java.io.InputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
@@ -540,6 +542,16 @@ class NoteReaderTest {
     assertThatThrownBy(() -> NoteReader.read("rollout: a\nx: b"))
         .hasMessageContaining("line 1: model: is missing\n")
         .hasMessageContaining("line 2: x: is not a field of a rollout note here; expected one of rollout, model,");
+  }
+
+  @Test
+  void theNoteOfTheDocumentationIsANote() throws Exception {
+    String page = Files.readString(Path.of("../docs/rollout-notes.md"));
+    String yaml = page.substring(page.indexOf("```yaml\n") + 8, page.indexOf("```\n", page.indexOf("```yaml\n")));
+
+    assertThat(problemsOf(yaml)).isEmpty();
+    assertThat(NoteReader.STOP_RULE).allSatisfy(rule -> assertThat(yaml).contains("- " + rule + ": "));
+    assertThat(NoteReader.NOTE).allSatisfy(field -> assertThat("\n" + yaml).contains("\n" + field + ":"));
   }
 
   @Test
