@@ -43,7 +43,9 @@ final class Shadow implements AutoCloseable {
   private static final int REPEATS_OF_A_DETERMINISTIC_BASELINE = Exposure.ALL / 100;
 
   /// @param answer null if the baseline failed: whether the candidate would have too is the other half of that pair
-  private record Copy(InferenceRequest request, Assignment assignment, @Nullable List<Tensor> answer, long bytes) {}
+  /// @param answerNanos how long the variant took that was to answer
+  private record Copy(
+      InferenceRequest request, Assignment assignment, @Nullable List<Tensor> answer, long answerNanos, long bytes) {}
 
   private final LiveRollout rollout;
   private final Routes routes;
@@ -73,14 +75,15 @@ final class Shadow implements AutoCloseable {
   }
 
   /// @param answer what the assigned variant answered; null if that is the baseline, and it failed
-  void offer(InferenceRequest request, Assignment assignment, @Nullable List<Tensor> answer) {
+  void offer(
+      InferenceRequest request, Assignment assignment, @Nullable List<Tensor> answer, long answerNanos) {
     long bytes = bytes(request.inputs()) + (answer == null ? 0 : bytes(answer));
     if (closed || lanes.isBackedUp() || queuedBytes.get() + bytes > BYTES_MAX) {
       dropped.increment();
       return;
     }
     queuedBytes.addAndGet(bytes);
-    if (!queue.offer(new Copy(request, assignment, answer, bytes))) {
+    if (!queue.offer(new Copy(request, assignment, answer, answerNanos, bytes))) {
       queuedBytes.addAndGet(-bytes);
       dropped.increment();
     }
@@ -128,6 +131,10 @@ final class Shadow implements AutoCloseable {
       return;
     }
     Variant variant = assignment.variant().other();
+    if (variant == Variant.CANDIDATE && copy.answerNanos() > timeoutNanos()) {
+      // The candidate would have been given up on after that time: for a pair, the baseline has failed.
+      rollout.weigh(new Observation.Failed(assignment, Variant.BASELINE, true, copy.answerNanos()), copy.request().id());
+    }
     boolean compares = comparison.applies(copy.request().outputs());
     long nowMillis = LiveRollout.nowMillis();
     if (variant == Variant.CANDIDATE) {
@@ -183,8 +190,7 @@ final class Shadow implements AutoCloseable {
     RunControl control = RunControl.create();
     AtomicBoolean settled = new AtomicBoolean();
     long startedNanos = System.nanoTime();
-    long timeoutNanos =
-        Math.min(TIMEOUT_NANOS_MAX, Duration.ofMillis(rollout.note().fallback().timeoutMillis()).toNanos());
+    long timeoutNanos = timeoutNanos();
     ScheduledFuture<?> timeout =
         lanes
             .timer()
@@ -220,6 +226,10 @@ final class Shadow implements AutoCloseable {
       return Ran.NOT;
     }
     return new Ran(outputs, nanos);
+  }
+
+  private long timeoutNanos() {
+    return Math.min(TIMEOUT_NANOS_MAX, Duration.ofMillis(rollout.note().fallback().timeoutMillis()).toNanos());
   }
 
   private void succeeded(Copy copy, Assignment assignment, Variant variant, Ran ran, boolean compares) {

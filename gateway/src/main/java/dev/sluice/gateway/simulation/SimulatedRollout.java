@@ -284,6 +284,9 @@ final class SimulatedRollout {
             }
           } else {
             record(new Observation.Failed(assignment, Variant.BASELINE, false, run.nanos()));
+            if (assignment.shadowed()) {
+              copyAfterFailure(call, assignment);
+            }
           }
         });
   }
@@ -295,6 +298,9 @@ final class SimulatedRollout {
     Assignment copy = assignment.dispatched(ledger.ticket(assignment.segment()));
     candidateRequests++;
     ledger.dispatchedShadow(copy.segment(), nowMillis);
+    if (call.baseline().nanos() > timeoutNanos) {
+      record(new Observation.Failed(copy, Variant.BASELINE, true, call.baseline().nanos())); // as late as that, it has failed
+    }
     compare(copy);
     Call.Run run = call.candidate();
     boolean repeated = random.nextInt(Exposure.ALL) < note.repeatBasisPoints();
@@ -314,6 +320,25 @@ final class SimulatedRollout {
             }
           }
         });
+  }
+
+  /// The baseline failed; whether the candidate would have too is the other half of the pair.
+  private void copyAfterFailure(Call call, Assignment assignment) {
+    if (Exposure.isFlipped(ledger.exposure())) {
+      return;
+    }
+    Assignment copy = assignment.dispatched(ledger.ticket(assignment.segment()));
+    candidateRequests++;
+    ledger.dispatchedShadow(copy.segment(), nowMillis);
+    Call.Run run = call.candidate();
+    if (run.ok() && run.nanos() <= timeoutNanos) {
+      after(
+          run.nanos(),
+          () -> {
+            record(new Observation.Answered(copy, Variant.CANDIDATE, true, run.nanos()));
+            record(new Observation.Failed(copy, Variant.BASELINE, true, 0));
+          });
+    }
   }
 
   private void copyToBaseline(Call call, Assignment assignment) {
