@@ -62,13 +62,14 @@ final class WholeRolloutTest {
     Tally tally = HealthyRollouts.tally(FIRST_SEED, rollouts, seed -> healthy.plan(seed, (_, _) -> bad));
     System.out.printf("three times the limit of %s: %s%n", broken, tally);
     assertThat(tally.afterTheEnd()).as("candidates after the flip, seeds from %d", FIRST_SEED).isZero();
-    assertThat(tally.stopped()).as("seeds from %d", FIRST_SEED).isGreaterThan(rollouts * 85 / 100);
+    // A quarter of the rollouts have answers of 20 s and are broken off after 120 s: their slowness is hardly known by then.
+    assertThat(tally.stopped()).as("seeds from %d", FIRST_SEED).isGreaterThan(rollouts * 70 / 100);
     int named =
         tally.rules().entrySet().stream()
             .filter(entry -> List.of(broken.split(" ")).stream().anyMatch(rule -> entry.getKey().startsWith(rule)))
             .mapToInt(Map.Entry::getValue)
             .sum();
-    assertThat(named).as("%s", tally).isGreaterThan(rollouts * 85 / 100);
+    assertThat(named).as("%s", tally).isGreaterThan(tally.stopped() * 95 / 100);
     assertThat(tally.notIdentical()).as("not the same when replayed, seeds from %d", FIRST_SEED).isZero();
   }
 
