@@ -50,7 +50,6 @@ final class HealthyRollouts {
   /// What the simulated answers take on the mean: none, a few, a hundred, a thousand requests are in flight.
   private static final long[] ANSWER_MILLIS = {0, 200, 2_000, 20_000};
 
-  private static final int REQUESTS_MAX = 6_000;
 
   /// The rules that a note may name, all of them, or those whose rate the simulated candidate is exactly at.
   enum Mix {
@@ -61,9 +60,16 @@ final class HealthyRollouts {
   private final double alpha;
   private final double limit;
   private final Mix mix;
+  private final int requestsMax;
   private final List<EvidenceLedger.Plan> plans = new ArrayList<>();
 
   HealthyRollouts(double alpha, double limit, Mix mix) {
+    this(alpha, limit, mix, 6_000);
+  }
+
+  /// @param requestsMax where a rollout that has not ended is broken off
+  HealthyRollouts(double alpha, double limit, Mix mix, int requestsMax) {
+    this.requestsMax = requestsMax;
     this.alpha = alpha;
     this.limit = limit;
     this.mix = mix;
@@ -132,7 +138,7 @@ final class HealthyRollouts {
         ExampleNotes.note(
             COUNTRIES, steps, plans.get(inFlight).rules().rules(), alpha, 5_000, Promotion.AUTOMATIC, 5_000);
     return new Plan(
-        note, plans.get(inFlight), healthy(seed), candidate, REQUESTS_MAX, ANSWER_MILLIS[inFlight], random.nextBoolean());
+        note, plans.get(inFlight), healthy(seed), candidate, requestsMax, ANSWER_MILLIS[inFlight], random.nextBoolean());
   }
 
   private static Canary step(int weight, long observations) {
