@@ -3,6 +3,7 @@ package dev.sluice.gateway.control;
 import dev.sluice.gateway.note.NoteProblem;
 import dev.sluice.router.comparison.Comparison;
 import dev.sluice.router.rollout.RolloutNote;
+import dev.sluice.router.stop.StopRule;
 import dev.sluice.runtime.model.ModelLoadException;
 import dev.sluice.runtime.model.ModelVersion;
 import dev.sluice.runtime.model.Signature;
@@ -15,8 +16,8 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.stream.LongStream;
 
-/// Holds a note against the repository: do its versions exist, load, and agree on their signature, and can their outputs be
-/// compared as it says?
+/// Holds a note against the repository: do its versions exist, load, and agree on their signature, can their outputs be compared
+/// as it says, and can the numbers that its drift rules watch be found?
 final class CandidateCheck {
 
   private CandidateCheck() {}
@@ -64,7 +65,12 @@ final class CandidateCheck {
           "version %d of model '%s' has another signature than baseline %d: %s"
               .formatted(note.candidateVersion(), note.model(), note.baselineVersion(), difference));
     }
-    checkComparisons(note, baseline.signature());
+    List<NoteProblem> problems = new ArrayList<>(comparisonProblems(note, baseline.signature()));
+    problems.addAll(featureProblems(note, baseline.signature()));
+    if (!problems.isEmpty()) {
+      throw new ControlFailure(
+          ControlFailure.Kind.INVALID_NOTE, "the note does not fit model '%s'".formatted(note.model()), problems);
+    }
   }
 
   private static void requireOnDisk(RolloutNote note, long version, String field, ModelRepository repository)
@@ -94,7 +100,7 @@ final class CandidateCheck {
     }
   }
 
-  private static void checkComparisons(RolloutNote note, Signature signature) throws ControlFailure {
+  private static List<NoteProblem> comparisonProblems(RolloutNote note, Signature signature) {
     List<NoteProblem> problems = new ArrayList<>();
     note.comparisons()
         .forEach(
@@ -105,10 +111,7 @@ final class CandidateCheck {
                 problems.add(new NoteProblem(0, 0, "compare." + output, problem));
               }
             });
-    if (!problems.isEmpty()) {
-      throw new ControlFailure(
-          ControlFailure.Kind.INVALID_NOTE, "the note does not fit model '%s'".formatted(note.model()), problems);
-    }
+    return problems;
   }
 
   private static String unknown(String output, RolloutNote note, Signature signature) {
@@ -124,6 +127,56 @@ final class CandidateCheck {
     long rowLength = spec.shape().isAnyRank() ? -1 : rank == 0 ? 1 : spec.shape().dim(rank - 1);
     String misfit = rowLength < 0 || spec.datatype() == Datatype.BYTES ? null : comparison.misfit(rowLength);
     return misfit == null ? "" : misfit;
+  }
+
+  // --- drift ----------------------------------------------------------------------------------------------------------
+
+  /// Can the numbers that drift rules watch be found?
+  private static List<NoteProblem> featureProblems(RolloutNote note, Signature signature) {
+    List<NoteProblem> problems = new ArrayList<>();
+    for (int rule = 0; rule < note.stopRules().size(); rule++) {
+      if (note.stopRules().get(rule) instanceof StopRule.DriftRule drift) {
+        String problem = featureProblem(drift.feature(), note, signature);
+        if (!problem.isEmpty()) {
+          problems.add(new NoteProblem(0, 0, "stopRules[" + rule + "].drift", problem));
+        }
+      }
+    }
+    return problems;
+  }
+
+  private static String featureProblem(StopRule.Feature feature, RolloutNote note, Signature signature) {
+    String kind = feature.input() ? "input" : "output";
+    TensorSpec spec = feature.input() ? signature.input(feature.tensor()) : signature.output(feature.tensor());
+    if (spec == null) {
+      List<TensorSpec> known = feature.input() ? signature.inputs() : signature.outputs();
+      return "model '%s' has no %s '%s'; its %ss are %s"
+          .formatted(note.model(), kind, feature.tensor(), kind, known.stream().map(TensorSpec::name).toList());
+    }
+    if (spec.datatype() == Datatype.BYTES) {
+      return "%s '%s' is BYTES; expected numbers".formatted(kind, spec.name());
+    }
+    long rowLength = rowLength(spec, signature);
+    return rowLength >= 0 && feature.column() >= rowLength
+        ? "column %d: the rows of %s '%s' have %d elements".formatted(feature.column(), kind, spec.name(), rowLength)
+        : "";
+  }
+
+  /// The elements that belong to one request of a batch of one: all of them after a leading dimension that may grow; -1 where
+  /// each request chooses.
+  private static long rowLength(TensorSpec spec, Signature signature) {
+    if (spec.shape().isAnyRank()) {
+      return -1;
+    }
+    boolean batched = spec.shape().rank() > 0 && (signature.maxBatchSize() > 0 || spec.shape().dim(0) < 0);
+    long length = 1;
+    for (int i = batched ? 1 : 0; i < spec.shape().rank(); i++) {
+      if (spec.shape().dim(i) < 0) {
+        return -1;
+      }
+      length *= spec.shape().dim(i);
+    }
+    return length;
   }
 
   private static ControlFailure invalid(String path, String message) {

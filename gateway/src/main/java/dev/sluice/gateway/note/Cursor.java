@@ -56,6 +56,10 @@ final class Cursor {
 
   // --- problems ------------------------------------------------------------------------------------------------------
 
+  String path() {
+    return path;
+  }
+
   void problem(String message) {
     problem(mark, path, message);
   }
@@ -126,15 +130,29 @@ final class Cursor {
           String hint =
               Spelling.nearest(name, known)
                   .map(near -> "did you mean '" + near + "'?")
-                  .orElse("expected one of " + String.join(", ", known));
+                  .orElse(known.isEmpty() ? "expected {}" : "expected one of " + String.join(", ", known));
           problem(tuple.getKeyNode().getStartMark(), below(name), "is not a field of a rollout note here; " + hint);
         }
       }
     } else {
-      expected("a mapping with " + String.join(", ", known));
+      expected(known.isEmpty() ? "{}" : "a mapping with " + String.join(", ", known));
     }
     return new Fields(this, found);
   }
+
+  /// The one entry of a mapping that chooses among names, such as `error-rate: { limit: 1% }`.
+  Optional<Named> single(List<String> known, String example) {
+    Map<String, Cursor> found = fields(known).found();
+    if (found.size() != 1 && !hasProblems()) {
+      problem("has %d entries; expected one, such as %s".formatted(found.size(), example));
+    }
+    return found.size() == 1
+        ? found.entrySet().stream().map(entry -> new Named(entry.getKey(), entry.getValue())).findFirst()
+        : Optional.empty();
+  }
+
+  /// An entry and what it is called.
+  record Named(String name, Cursor at) {}
 
   /// The entries of a mapping whose keys are names of the owner's choice.
   Map<String, Cursor> entries() {

@@ -5,23 +5,25 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import dev.sluice.gateway.note.Cursor.Fields;
 import dev.sluice.gateway.note.Cursor.Placed;
 import dev.sluice.router.assignment.SegmentRule;
+import dev.sluice.router.assignment.SegmentRule.Condition;
 import dev.sluice.router.assignment.Segments;
+import dev.sluice.router.assignment.Segments.Discovery;
 import dev.sluice.router.comparison.Comparison;
 import dev.sluice.router.comparison.Comparison.Boxes;
+import dev.sluice.router.rollout.Acceptance;
 import dev.sluice.router.rollout.RolloutNote;
 import dev.sluice.router.rollout.RolloutNote.BlastRadius;
 import dev.sluice.router.rollout.RolloutNote.FallbackPath;
+import dev.sluice.router.rollout.RolloutNote.Mode;
 import dev.sluice.router.rollout.RolloutNote.Promotion;
 import dev.sluice.router.rollout.RolloutNote.StickyKey;
 import dev.sluice.router.rollout.Step;
 import dev.sluice.router.rollout.Step.ExpansionCondition;
 import dev.sluice.router.stop.ArmedRules;
 import dev.sluice.router.stop.StopRule;
-import dev.sluice.router.stop.StopRule.Scope;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
-import java.util.HashSet;
 import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -58,17 +60,22 @@ public final class NoteReader {
 
   static final List<String> NOTE =
       List.of(
-          "rollout", "model", "owner", "summary", "baseline", "candidate", "key", "segments", "compare", "steps",
-          "stopRules", "alpha", "fallback", "blastRadius", "promotion", "coolDown", "successMetrics", "contacts");
+          "rollout", "model", "owner", "summary", "baseline", "candidate", "key", "segments", "discover", "compare",
+          "repeat", "steps", "stopRules", "alpha", "mode", "fallback", "blastRadius", "promotion", "coolDown",
+          "successMetrics", "contacts");
+  static final List<String> DISCOVERY = List.of("attribute", "max");
   static final List<String> COMPARISON =
       List.of(
           "threshold", "column", "absolute", "relative", "scale", "ulp", "top-k", "overlap", "rank-correlation", "cosine",
           "kl", "js", "iou", "format");
   static final List<String> STEP = List.of("shadow", "canary", "until");
-  static final List<String> UNTIL = List.of("observations", "perSegment", "time");
-  static final List<String> STOP_RULE = List.of("error-rate", "fallback-rate", "disagreement-rate", "latency");
-  static final List<String> RATE = List.of("limit", "segments");
-  static final List<String> LATENCY = List.of("over", "limit", "segments");
+  static final List<String> UNTIL = List.of("observations", "perSegment", "time", "accept");
+  static final List<String> ACCEPT = List.of("error-rate", "fallback-rate", "disagreement-rate", "error-ratio");
+  static final List<String> STOP_RULE =
+      List.of(
+          "error-rate", "fallback-rate", "disagreement-rate", "latency", "error-ratio", "latency-ratio", "paired-errors",
+          "paired-latency", "disagreement-over-noise", "score-difference", "mean-cost", "calibration", "drift",
+          "sample-ratio", "max-requests", "max-failures", "max-keys", "max-run-time", "crash");
   static final List<String> FALLBACK = List.of("deadlineShare", "timeout");
   static final List<String> BLAST_RADIUS = List.of("weight", "exclude");
 
@@ -79,6 +86,8 @@ public final class NoteReader {
       Map.of("xyxy", Boxes.Format.XYXY, "xywh", Boxes.Format.XYWH, "cxcywh", Boxes.Format.CXCYWH);
 
   private static final double ALPHA = 0.001;
+  private static final long DISCOVERED = 64;
+  private static final int REPEAT_BASIS_POINTS = 2_000;
   private static final double DEADLINE_SHARE = 0.5;
   private static final long TIMEOUT_MILLIS = 1_000;
   private static final long COOL_DOWN_MILLIS = 600_000;
@@ -167,10 +176,15 @@ public final class NoteReader {
             .flatMap(at -> at.oneOf(Map.of("sluice-key", StickyKey.KEY, "sluice-tenant", StickyKey.TENANT)))
             .orElse(StickyKey.KEY);
     List<SegmentRule> segments = note.optional("segments").map(NoteReader::segments).orElse(List.of());
+    Optional<Discovery> discovery = note.optional("discover").flatMap(NoteReader::discovery);
     Map<String, Comparison> comparisons = note.optional("compare").map(NoteReader::comparisons).orElse(Map.of());
     List<Placed<Step>> steps = note.required("steps").each(1, NoteReader::step);
-    List<Placed<StopRule>> rules = note.required("stopRules").each(1, NoteReader::stopRule);
+    List<Placed<StopRule>> rules = note.required("stopRules").each(1, RuleReader::rule);
+    int repeat =
+        note.optional("repeat").map(Cursor::basisPoints).orElse(RuleChecks.needRepeats(rules) ? REPEAT_BASIS_POINTS : 0);
     double alpha = note.optional("alpha").map(NoteReader::alpha).orElse(ALPHA);
+    Mode mode =
+        note.optional("mode").flatMap(at -> at.oneOf(Map.of("live", Mode.LIVE, "dry-run", Mode.DRY_RUN))).orElse(Mode.LIVE);
     Optional<FallbackPath> fallback = fallback(note.section("fallback", FALLBACK));
     int largestWeight = steps.stream().mapToInt(step -> step.value().weightBasisPoints()).max().orElse(0);
     Optional<BlastRadius> blastRadius = blastRadius(note.section("blastRadius", BLAST_RADIUS), largestWeight);
@@ -184,27 +198,64 @@ public final class NoteReader {
 
     note.optional("candidate").ifPresent(at -> checkVersions(baseline, candidate, at));
     blastRadius.ifPresent(radius -> checkWeights(steps, radius));
-    note.optional("stopRules").ifPresent(at -> checkRules(at, rules));
-    if (!hasProblems(note, "compare") && !hasProblems(note, "steps")) {
-      checkDisagreementCanBeSeen(rules, comparisons, steps);
+    boolean anySegments = !segments.isEmpty() || discovery.isPresent();
+    note.optional("stopRules").ifPresent(at -> RuleChecks.number(at, rules));
+    RuleChecks.contradictions(rules, !segments.isEmpty(), anySegments);
+    if (!hasProblems(note, "stopRules")) {
+      RuleChecks.acceptances(steps, rules);
+    }
+    if (!hasProblems(note, "compare") && !hasProblems(note, "steps") && !hasProblems(note, "repeat")) {
+      RuleChecks.canSee(rules, !comparisons.isEmpty(), repeat, Placed.values(steps));
     }
     return root.make(
         () ->
             new RolloutNote(
                 name, model, owner, baseline, candidate, key, segments, comparisons, Placed.values(steps),
                 Placed.values(rules), alpha, fallback.orElseThrow(), blastRadius.orElseThrow(), promotion,
-                coolDownMillis, null, 0, RolloutNote.Mode.LIVE));
+                coolDownMillis, discovery.orElse(null), repeat, mode));
   }
 
   private static List<SegmentRule> segments(Cursor at) {
-    List<SegmentRule> rules = Placed.values(at.each(0, NoteReader::segment));
-    at.make(() -> new Segments(rules));
-    return rules;
+    List<Placed<SegmentRule>> rules = at.each(0, NoteReader::segment);
+    at.make(() -> new Segments(Placed.values(rules)));
+    if (!at.hasProblems()) {
+      checkOccurrence(rules);
+    }
+    return Placed.values(rules);
   }
 
   private static Optional<SegmentRule> segment(Cursor at) {
     String text = at.text();
-    return at.make(() -> SegmentRule.parse(text));
+    Optional<SegmentRule> rule = at.make(() -> SegmentRule.parse(text));
+    rule.ifPresent(
+        r -> {
+          if (r.conditions().stream().map(Condition::attribute).distinct().count() < r.conditions().size()) {
+            at.problem("'%s' can never occur: it names an attribute twice, and a request has one value of each".formatted(text));
+          }
+        });
+    return rule;
+  }
+
+  /// A segment is never met if one before it takes every request that it would match.
+  private static void checkOccurrence(List<Placed<SegmentRule>> rules) {
+    for (int later = 0; later < rules.size(); later++) {
+      for (int earlier = 0; earlier < later; earlier++) {
+        if (rules.get(later).value().conditions().containsAll(rules.get(earlier).value().conditions())) {
+          rules.get(later).at()
+              .problem(
+                  "'%s' can never occur: '%s' stands before it and matches every such request"
+                      .formatted(rules.get(later).value().name(), rules.get(earlier).value().name()));
+          break;
+        }
+      }
+    }
+  }
+
+  private static Optional<Discovery> discovery(Cursor at) {
+    Fields fields = at.fields(DISCOVERY);
+    String attribute = fields.required("attribute").text();
+    long max = fields.optional("max").map(c -> c.wholeNumber(1)).orElse(DISCOVERED);
+    return at.make(() -> new Discovery(attribute, (int) Math.min(max, Integer.MAX_VALUE)));
   }
 
   private static Map<String, Comparison> comparisons(Cursor at) {
@@ -321,38 +372,26 @@ public final class NoteReader {
     long observations = until.required("observations").wholeNumber(1);
     long perSegment = until.optional("perSegment").map(c -> c.wholeNumber(0)).orElse(0L);
     long millis = until.optional("time").map(Cursor::millis).orElse(0L);
-    return at.make(() -> new ExpansionCondition(observations, perSegment, millis));
+    List<Acceptance> accept =
+        until.optional("accept").map(list -> Placed.values(list.each(1, NoteReader::acceptance))).orElse(List.of());
+    return at.make(() -> new ExpansionCondition(observations, perSegment, millis, accept));
   }
 
-  /// One rule by its name: `error-rate: { limit: 1% }`.
-  private static Optional<StopRule> stopRule(Cursor at) {
-    Map<String, Cursor> named = at.fields(STOP_RULE).found();
-    if (named.size() != 1) {
-      if (!at.hasProblems()) {
-        at.problem("has %d rules; expected one, such as error-rate: { limit: 1%% }".formatted(named.size()));
-      }
-      return Optional.empty();
+  /// One thing to be shown: `error-rate: 1%` or `error-ratio: 3`.
+  private static Optional<Acceptance> acceptance(Cursor at) {
+    return at.single(ACCEPT, "error-rate: 1%").flatMap(named -> acceptance(at, named.name(), named.at()));
+  }
+
+  private static Optional<Acceptance> acceptance(Cursor at, String name, Cursor value) {
+    if (name.equals("error-ratio")) {
+      double margin = value.decimal();
+      return at.make(() -> new Acceptance.ErrorRatioBelow(margin));
     }
-    String name = named.keySet().iterator().next();
-    Fields rule = named.values().iterator().next().fields(name.equals("latency") ? LATENCY : RATE);
-    double limit = rule.required("limit").fraction();
-    Scope scope =
-        rule.optional("segments")
-            .flatMap(s -> s.oneOf(Map.of("overall", Scope.OVERALL, "each", Scope.EACH, "all", Scope.ALL)))
-            .orElse(Scope.ALL);
-    return switch (name) {
-      case "error-rate" -> at.make(() -> new StopRule.ErrorRate(limit, scope));
-      case "fallback-rate" -> at.make(() -> new StopRule.FallbackRate(limit, scope));
-      case "disagreement-rate" -> at.make(() -> new StopRule.DisagreementRate(limit, scope));
-      case "latency" -> {
-        long overNanos = rule.required("over").nanos();
-        yield at.make(() -> new StopRule.LatencyOver(overNanos, limit, scope));
-      }
-      default -> throw new IllegalStateException("no reader for the stop rule " + name);
-    };
+    double limit = value.fraction();
+    return at.make(() -> new Acceptance.RateBelow(name, limit));
   }
 
-  /// The router says which alpha it can arm; without rules, asking costs nothing.
+  /// The router says which alpha it can arm.
   private static double alpha(Cursor at) {
     double alpha = at.decimal();
     at.make(
@@ -402,31 +441,6 @@ public final class NoteReader {
                     .formatted(percent(weight), percent(radius.weightBasisPoints())));
       }
       before = weight;
-    }
-  }
-
-  private static void checkRules(Cursor at, List<Placed<StopRule>> rules) {
-    if (rules.size() > ArmedRules.RULES_MAX) {
-      at.problem("%d stop rules, at most %d allowed".formatted(rules.size(), ArmedRules.RULES_MAX));
-    }
-    Set<String> seen = new HashSet<>();
-    for (Placed<StopRule> rule : rules) {
-      if (!seen.add(rule.value().name() + " " + rule.value().scope())) {
-        rule.at().problem(rule.value().name() + " is declared twice for the same segments");
-      }
-    }
-  }
-
-  private static void checkDisagreementCanBeSeen(
-      List<Placed<StopRule>> rules, Map<String, Comparison> comparisons, List<Placed<Step>> steps) {
-    boolean shadows = steps.stream().anyMatch(step -> step.value().shadowBasisPoints() > 0);
-    for (Placed<StopRule> rule : rules) {
-      if (rule.value() instanceof StopRule.DisagreementRate && (comparisons.isEmpty() || !shadows)) {
-        rule.at()
-            .problem(
-                "disagreement-rate can never see anything: "
-                    + (comparisons.isEmpty() ? "no output is named in compare" : "no step has shadow"));
-      }
     }
   }
 

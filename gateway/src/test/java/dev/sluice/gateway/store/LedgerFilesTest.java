@@ -100,7 +100,7 @@ class LedgerFilesTest {
       for (String name : List.of("../r", "", "R", "a/b", "r\0")) {
         assertThatThrownBy(() -> files.open(name, 64)).hasMessageContaining("is not the name of a rollout");
       }
-      assertThatThrownBy(() -> files.create("r", 0)).hasMessage("0 words are not between 1 and 1048576");
+      assertThatThrownBy(() -> files.create("r", 0)).hasMessage("0 words are not between 1 and 8388608");
       assertThatThrownBy(() -> files.force("r")).hasMessage("no ledger is mapped for rollout 'r'");
       for (int i = 0; i < 3; i++) {
         files.create("r" + i, 64);

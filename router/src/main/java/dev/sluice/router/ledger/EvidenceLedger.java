@@ -16,12 +16,12 @@ import dev.sluice.router.stop.StopRule;
 import dev.sluice.router.stop.StopRule.Counted;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicBoolean;
-import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /// A rollout's exposure and evidence, in words that every thread may read and write at once.
@@ -45,7 +45,7 @@ import org.jspecify.annotations.Nullable;
 /// by its own share.
 ///
 /// Layout, in words: `0` layout mark, `8` lines taken, `16` exposure, `24` lines weighed, `32..37` the verdict (rule + 1,
-/// segment + 1, bad, events, evidence, line), `40` rules that hold, `48..` hard bounds, from `64` one block of a cache line per
+/// segment + 1, bad, events, evidence, line), `40` rules that hold, `41` lines left out, `48..` hard bounds, from `64` one block of a cache line per
 /// place (all traffic, then the segments), then the names of segments found on the way, the keys met, three saved weights, the log.
 @SuppressWarnings("EnumOrdinal") // their order is part of the log's layout
 public final class EvidenceLedger {
@@ -56,6 +56,7 @@ public final class EvidenceLedger {
   private static final int WEIGHED = 24;
   private static final int TRIP = 32;
   private static final int HOLDING = 40;
+  private static final int LEFT_OUT = 41;
   private static final int BOUNDED = 48; // requests, failures, keys, nanos; then the same at the step's entry
   private static final int BOUNDED_AT_ENTRY = 52;
   private static final int BLOCKS = 64;
@@ -69,6 +70,9 @@ public final class EvidenceLedger {
   private static final int GENERATION = 6;
   private static final int SPACING = 7;
   private static final int BLOCK = 8;
+
+  /// The segment of a value that is on its way to become one.
+  private static final int WANTED = -1;
 
   private static final int NAME = 1 + Evidence.COUNTS;
 
@@ -164,9 +168,10 @@ public final class EvidenceLedger {
   /// The verdict until some thread has taken it to report it.
   private final AtomicReference<@Nullable Trip> unreported = new AtomicReference<>();
 
-  private final Map<String, Integer> found = new ConcurrentHashMap<>();
-  private final List<String> names = new java.util.concurrent.CopyOnWriteArrayList<>();
-  private final AtomicInteger wanted = new AtomicInteger();
+  /// By value of the discovered attribute its segment, or [#WANTED]. Replaced whole: requests only read it.
+  private final AtomicReference<Map<String, Integer>> found = new AtomicReference<>(Map.of());
+  /// What segments found on the way are called, in their order; replaced whole by whoever weighs.
+  private volatile List<String> names = List.of();
 
   /// By place, whether a limit is tested there.
   private final boolean[] restarts;
@@ -281,7 +286,7 @@ public final class EvidenceLedger {
     if (value == null || value.isEmpty()) {
       return segment;
     }
-    Integer known = found.get(value);
+    Integer known = found.get().get(value);
     if (known == null) {
       discover(value, nowMillis);
     }
@@ -291,18 +296,49 @@ public final class EvidenceLedger {
   private void discover(String value, long nowMillis) {
     byte[] name = value.getBytes(StandardCharsets.UTF_8);
     int most = segments.capacity() - segments.declaredAndOther();
-    if (name.length > EvidenceLog.NAME_MAX || wanted.get() >= most || found.putIfAbsent(value, -1) != null) {
-      return;
-    }
-    if (wanted.incrementAndGet() > most) {
-      found.remove(value);
+    if (name.length > EvidenceLog.NAME_MAX || !want(value, most)) {
       return;
     }
     long number = take();
-    if (number != NO_LINE) {
+    if (number == NO_LINE) {
+      forget(value); // another request will ask for it
+    } else {
       log.writeDiscovered(number, name, nowMillis);
       weigh();
     }
+  }
+
+  private void forget(String value) {
+    found.updateAndGet(
+        known -> {
+          Map<String, Integer> fewer = new HashMap<>(known);
+          fewer.remove(value, WANTED);
+          return fewer;
+        });
+  }
+
+  /// @return true for the one thread that is to see to it
+  private boolean want(String value, int most) {
+    Map<String, Integer> known;
+    Map<String, Integer> more;
+    do {
+      known = found.get();
+      if (known.size() >= most || known.containsKey(value)) {
+        return false;
+      }
+      more = new HashMap<>(known);
+      more.put(value, WANTED);
+    } while (!found.compareAndSet(known, more));
+    return true;
+  }
+
+  private void put(String value, int segment) {
+    found.updateAndGet(
+        known -> {
+          Map<String, Integer> more = new HashMap<>(known);
+          more.put(value, segment);
+          return more;
+        });
   }
 
   /// Where evidence stands, for a request that is about to be dispatched. To be read before the request is counted anywhere.
@@ -514,19 +550,22 @@ public final class EvidenceLedger {
     return scales.frozenNanos(rule, part);
   }
 
-  /// Takes the number of a new line. Waits only if half a lap of lines is waiting to be weighed, and helps with that.
+  /// Takes the number of a new line. Nobody waits: if half a lap of lines is waiting to be weighed, because the writer of the
+  /// first one has lost its processor, new ones are left out, whatever they say. That can delay an alarm.
   ///
-  /// @return [#NO_LINE] after the verdict: the line would be written over one that a replay needs
+  /// @return [#NO_LINE] if there is no room, and after the verdict: the line would be written over one that a replay needs
   private long take() {
-    long number = words.increment(TAKEN) - 1;
-    while (number - words.get(WEIGHED) >= log.capacity() / 2) {
-      if (decided) {
-        return NO_LINE;
+    long number = words.get(TAKEN);
+    while (!decided && number - words.get(WEIGHED) < log.capacity() / 2) {
+      if (words.compareAndSet(TAKEN, number, number + 1)) {
+        return number;
       }
-      weigh();
-      Thread.yield(); // to the writer of the line that all are waiting for, which may have no processor
+      number = words.get(TAKEN);
     }
-    return number;
+    if (!decided) {
+      words.increment(LEFT_OUT);
+    }
+    return NO_LINE;
   }
 
   /// A line of the ledger's own.
@@ -617,7 +656,7 @@ public final class EvidenceLedger {
   private void discovered(String name) {
     int index = names.size();
     // Known: its name was written down by a process that died before it had weighed the line.
-    if (found.getOrDefault(name, -1) >= 0 || index >= segments.capacity() - segments.declaredAndOther()) {
+    if (found.get().getOrDefault(name, WANTED) >= 0 || index >= segments.capacity() - segments.declaredAndOther()) {
       return;
     }
     int at = plan.namesAt() + NAME * index;
@@ -627,8 +666,8 @@ public final class EvidenceLedger {
       words.setPlain(word, words.getPlain(word) | ((bytes[i] & 0xFFL) << (8 * (i % 8))));
     }
     words.set(at, bytes.length);
-    names.add(name);
-    found.put(name, segments.declaredAndOther() + index);
+    names = Stream.concat(names.stream(), Stream.of(name)).toList();
+    put(name, segments.declaredAndOther() + index);
   }
 
   // --- reading --------------------------------------------------------------------------------------------------------
@@ -673,6 +712,11 @@ public final class EvidenceLedger {
       case CANDIDATE_ASSIGNMENTS -> words.get(block + LIVE_ASSIGNED);
       case COMPARISONS -> words.get(block + COMPARISONS_DISPATCHED);
     };
+  }
+
+  /// Lines for which there was no room in the log.
+  public long leftOut() {
+    return words.get(LEFT_OUT);
   }
 
   /// A test's evidence at this moment, unweighted.
@@ -773,8 +817,8 @@ public final class EvidenceLedger {
         bytes[b] = (byte) (words.getPlain(at + 1 + b / 8) >>> (8 * (b % 8)));
       }
       String name = new String(bytes, StandardCharsets.UTF_8);
-      found.put(name, segments.declaredAndOther() + names.size());
-      names.add(name);
+      put(name, segments.declaredAndOther() + names.size());
+      names = Stream.concat(names.stream(), Stream.of(name)).toList();
     }
     long weighed = words.get(WEIGHED);
     long first = load(scales, lastSave(weighed));
@@ -802,7 +846,6 @@ public final class EvidenceLedger {
       }
     }
     weigh();
-    wanted.set(names.size());
     return verdict();
   }
 
@@ -835,7 +878,6 @@ public final class EvidenceLedger {
   public Replay replay() {
     Scales fresh = plan.scales();
     while (!weighing.compareAndSet(false, true)) {
-      Thread.onSpinWait();
     }
     Replay replay;
     try {

@@ -22,6 +22,7 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
@@ -71,16 +72,16 @@ final class EvidenceOrderTest {
   private static void await(AtomicInteger counter, int value) {
     for (int spins = 0; counter.get() < value; spins++) {
       if (spins > 2_000) {
-        Thread.yield();
+        LockSupport.parkNanos(1_000); // the other threads may have no processor
       } else {
         Thread.onSpinWait();
       }
     }
   }
 
-  /// More threads than a small log has room for: they help weighing, lose nothing and do not stand still.
+  /// More threads than a small log has room for: none of them waits, and what is left out is counted.
   @Test
-  void aFullLogLosesNothing() throws Exception {
+  void aFullLogLeavesLinesOutAndCountsThem() throws Exception {
     ByHand hand = new ByHand(mild(64));
     int threads = 48;
     int each = 500;
@@ -101,7 +102,9 @@ final class EvidenceOrderTest {
         result.get();
       }
     }
-    assertThat(hand.ledger.bad(ERRORS, ArmedRule.OVERALL)).isEqualTo((long) threads * each);
+    // Restarts may be left out as well, so what is missing is at most what was left out.
+    long missing = (long) threads * each - hand.ledger.bad(ERRORS, ArmedRule.OVERALL);
+    assertThat(missing).isBetween(0L, hand.ledger.leftOut());
     assertThat(hand.ledger.replay().identical()).isTrue();
   }
 
