@@ -30,21 +30,17 @@ final class Detection {
   }
 
   /// How many it took, in rising order; [#NEVER] where nothing happened.
-  record Delays(long[] sorted) {
+  record Delays(List<Long> sorted) {
     long median() {
-      return sorted[sorted.length / 2];
+      return sorted.get(sorted.size() / 2);
     }
 
     long p95() {
-      return sorted[Math.min(sorted.length - 1, sorted.length * 95 / 100)];
+      return sorted.get(sorted.size() * 95 / 100);
     }
 
     int detected() {
-      int detected = 0;
-      for (long delay : sorted) {
-        detected += delay == NEVER ? 0 : 1;
-      }
-      return detected;
+      return (int) sorted.stream().filter(delay -> delay != NEVER).count();
     }
   }
 
@@ -69,13 +65,13 @@ final class Detection {
       StopRule rule, double alpha, int weight, long goodFirst, Traffic before, Traffic traffic, long most, int runs, long seed) {
     EvidenceLedger.Plan plan =
         new EvidenceLedger.Plan(new ArmedRules(List.of(rule), alpha, ALL_TRAFFIC), List.of(), CALL_MILLIS_MAX, 64, true);
-    long[] delays =
+    return new Delays(
         LongStream.range(0, runs)
             .parallel()
             .map(run -> new Detection(plan, weight, seed * 1_000_003 + run).delay(goodFirst, before, traffic, most))
             .sorted()
-            .toArray();
-    return new Delays(delays);
+            .boxed()
+            .toList());
   }
 
   private long delay(long goodFirst, Traffic before, Traffic traffic, long most) {

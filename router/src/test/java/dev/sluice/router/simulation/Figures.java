@@ -78,6 +78,7 @@ final class Figures {
     return LABEL_WIDTH + (WIDTH - LABEL_WIDTH - 40) * (Math.log10(value) - first) / (last - first);
   }
 
+  @SuppressWarnings("AnnotateFormatMethod")
   private static void add(StringBuilder svg, String format, Object... values) {
     svg.append(values.length == 0 ? format : String.format(Locale.ROOT, format, values)).append('\n');
   }
