@@ -31,7 +31,9 @@ import java.nio.file.Path;
 import java.time.Instant;
 import java.util.Iterator;
 import java.util.List;
+import java.util.function.Consumer;
 import java.util.function.Function;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -71,18 +73,34 @@ final class RolloutCommand {
       @Option(names = "--validate-only", description = "Check everything, change nothing.") boolean validateOnly,
       @Mixin Actor actor)
       throws IOException {
-    CreateRolloutRequest request =
-        CreateRolloutRequest.newBuilder()
-            .setNote(read(file))
-            .setValidateOnly(validateOnly)
-            .setActor(actor.name)
-            .build();
-    try (Connection connection = control.open()) {
-      Rollout rollout = rollouts(connection).createRollout(request);
-      if (validateOnly) {
-        output.err().println("sluice: %s is valid; nothing was changed".formatted(file));
+    return create(
+        control.open(), file, validateOnly, actor.name,
+        rollout -> {
+          if (validateOnly) {
+            output.err().println("sluice: %s is valid; nothing was changed".formatted(file));
+          }
+          print(rollout);
+        },
+        output);
+  }
+
+  /// Asks a server whether it would take a note. Nothing is printed if it would.
+  static int validate(Connection connection, Path file, Output output) throws IOException {
+    return create(connection, file, true, "", null, output);
+  }
+
+  private static int create(
+      Connection opened, Path file, boolean validateOnly, String actor, @Nullable Consumer<Rollout> created, Output output)
+      throws IOException {
+    try (Connection connection = opened) {
+      Rollout rollout =
+          rollouts(connection)
+              .createRollout(
+                  CreateRolloutRequest.newBuilder().setNote(read(file)).setValidateOnly(validateOnly).setActor(actor).build());
+      if (created != null) {
+        created.accept(rollout);
       }
-      return print(rollout);
+      return 0;
     } catch (StatusRuntimeException e) {
       List<FieldViolation> problems = Failures.fieldViolations(e);
       if (problems.isEmpty()) {
@@ -269,7 +287,7 @@ final class RolloutCommand {
     return GetRolloutRequest.newBuilder().setName(name).build();
   }
 
-  private static String read(Path file) throws IOException {
+  static String read(Path file) throws IOException {
     try {
       return Files.readString(file);
     } catch (NoSuchFileException _) {

