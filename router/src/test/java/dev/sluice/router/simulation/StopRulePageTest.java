@@ -85,7 +85,10 @@ final class StopRulePageTest {
   }
 
   private static String detection(int part, List<Figures.Bar> bars) {
-    StringBuilder table = new StringBuilder("| rule | what is wrong | counted | median | 95th percentile | reference |\n|---|---|---|---|---|---|\n");
+    StringBuilder table =
+        new StringBuilder(
+            "%,d runs each, %,d where a million good requests come first.\n\n".formatted(Math.max(20, RUNS / part), Math.max(20, RUNS_AFTER_A_MILLION / part)));
+    table.append("| rule | what is wrong | counted | median | 95th percentile | reference |\n|---|---|---|---|---|---|\n");
     for (DetectionRow row : DetectionRow.all()) {
       int runs = row.goodFirst() > 0 ? RUNS_AFTER_A_MILLION : RUNS;
       Delays delays = row.run(Math.max(20, runs / part), SEED);
