@@ -141,7 +141,7 @@ final class StopRulePageTest {
               .boxed()
               .toList();
       if (requests.isEmpty()) {
-        table.append(row("| %s %% | %d | %s | 0 %% | | | |", decimal(rate * 100), perMinute, poller.name()));
+        table.append(row("| %s %%%s | %d | %s | 0 %% | | | |", decimal(rate * 100), rate < 0.01 ? " (healthy)" : "", perMinute, poller.name()));
         continue;
       }
       Delays delays = new Delays(requests);
