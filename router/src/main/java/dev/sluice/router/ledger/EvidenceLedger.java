@@ -78,6 +78,10 @@ public final class EvidenceLedger {
 
   private static final long NO_LINE = -1;
 
+  // values() makes a new array each time.
+  private static final List<Counted> COUNTED = List.of(Counted.values());
+  private static final List<StopRule.Cap.Bounded> BOUNDS = List.of(StopRule.Cap.Bounded.values());
+
   /// Words that remember the keys a hard bound counts: 2 million bits.
   private static final int KEYS = 1 << 15;
 
@@ -396,7 +400,7 @@ public final class EvidenceLedger {
 
   /// The verdict of a hard bound that has been passed; null if there is none or it is known already.
   public @Nullable Trip capped(long nowMillis) {
-    for (StopRule.Cap.Bounded bounded : StopRule.Cap.Bounded.values()) {
+    for (StopRule.Cap.Bounded bounded : BOUNDS) {
       int i = bounded.ordinal();
       long since = words.get(BOUNDED + i) - words.get(BOUNDED_AT_ENTRY + i);
       if (caps[i] != Long.MAX_VALUE && since > limit(i) && !decided) {
@@ -626,7 +630,7 @@ public final class EvidenceLedger {
     }
     log.complete(number, exposure());
     int place = kind == Kind.RESTART ? log.segment(number) : log.segment(number) + 1;
-    for (Counted counted : Counted.values()) {
+    for (Counted counted : COUNTED) {
       log.count(number, counted.ordinal(), dispatched(counted, place - 1));
       log.count(number, 3 + counted.ordinal(), dispatched(counted, ArmedRule.OVERALL));
     }
