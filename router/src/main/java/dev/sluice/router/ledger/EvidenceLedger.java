@@ -179,6 +179,7 @@ public final class EvidenceLedger {
       int rule = plan.cap(bounded);
       caps[bounded.ordinal()] = rule < 0 ? Long.MAX_VALUE : ((StopRule.Cap) rules.rules().get(rule)).most();
     }
+    recallNames();
     this.interest = interest();
     this.comparisonsMatter =
         rules.rules().stream().anyMatch(rule -> rule instanceof StopRule.DisagreementRate || rule instanceof StopRule.ScoreDifference);
@@ -704,18 +705,15 @@ public final class EvidenceLedger {
     words.set(at, number);
   }
 
-  /// Takes up what a former process has left: the later of the saved weights, and the lines that came after them. To be called
-  /// before anything is recorded.
-  ///
-  /// @return a verdict that the former process did not come to any more; null for none
-  public @Nullable Trip restore() {
+  /// The segments that a former process has found. What cannot be a name ends the list.
+  private void recallNames() {
     for (int i = segments.declaredAndOther(); i < segments.capacity(); i++) {
       int at = plan.namesAt() + NAME * (i - segments.declaredAndOther());
-      int length = (int) words.get(at);
-      if (length == 0) {
+      long length = words.get(at);
+      if (length < 1 || length > EvidenceLog.NAME_MAX) {
         break;
       }
-      byte[] bytes = new byte[length];
+      byte[] bytes = new byte[(int) length];
       for (int b = 0; b < length; b++) {
         bytes[b] = (byte) (words.getPlain(at + 1 + b / 8) >>> (8 * (b % 8)));
       }
@@ -724,6 +722,13 @@ public final class EvidenceLedger {
       names.add(name);
       wanted.incrementAndGet();
     }
+  }
+
+  /// Takes up what a former process has left: the later of the saved weights, and the lines that came after them. To be called
+  /// before anything is recorded.
+  ///
+  /// @return a verdict that the former process did not come to any more; null for none
+  public @Nullable Trip restore() {
     long first = load(scales, true);
     long weighed = words.get(WEIGHED);
     for (long number = first; number < weighed; number++) {
@@ -776,23 +781,65 @@ public final class EvidenceLedger {
   /// @param firstLine where it began: 0, or the first line after saved weights
   /// @param lines weighed
   /// @param trip the verdict that the lines lead to; null for none
-  /// @param identical whether that is the verdict that was reached then, to the last bit
-  public record Replay(long firstLine, long lines, @Nullable Trip trip, boolean identical) {}
+  /// @param then the verdict that was reached then; null for none
+  /// @param weightsCompared words of the weights that were saved on the way, each compared bit by bit; 0 where the lines pass none
+  /// @param identical whether verdict and weights are those of then, to the last bit
+  public record Replay(
+      long firstLine, long lines, @Nullable Trip trip, @Nullable Trip then, long weightsCompared, boolean identical) {}
 
-  /// Weighs the log again, with fresh scales, from as far back as it goes.
+  /// Weighs the log again, with fresh scales, from as far back as it goes. Changes nothing, so the memory may be read-only, and
+  /// the rollout may go on meanwhile.
+  ///
+  /// @throws IllegalStateException if the log is damaged: the message says where
   public Replay replay() {
-    Scales fresh = plan.scales();
-    long first = load(fresh, words.get(WEIGHED) < log.capacity() / 2);
+    Trip before = trip(); // first: the log is then at least as long as it was at the verdict
     long weighed = words.get(WEIGHED);
+    if (weighed < 0 || (before != null && before.line() >= weighed)) {
+      throw new IllegalStateException(
+          "the log has %d lines, but its verdict was reached at line %d".formatted(weighed, before == null ? -1 : before.line()));
+    }
+    long half = log.capacity() / 2;
+    long newest = weighed / half * half;
+    // Lines that are being written now take the places of the oldest; then only the later weights are of use.
+    boolean latest = !isThere(Math.max(0, newest - half), weighed);
+    Scales fresh = plan.scales();
+    long first = load(fresh, latest);
     Evidence line = new Evidence();
     Trip verdict = null;
+    long compared = 0;
+    boolean sameWeights = true;
     for (long number = first; number < weighed; number++) {
-      log.read(number, line);
-      Trip trip = fresh.weigh(line, number);
-      verdict = verdict == null ? trip : verdict;
+      if (number == newest && number > first && words.get(saved(newest)) == newest) {
+        compared = fresh.words();
+        sameWeights = fresh.isSavedAs(words, saved(newest) + 1);
+      }
+      verdict = weighAgain(fresh, line, number, verdict);
     }
-    Trip then = trip();
-    boolean identical = verdict == null ? then == null : verdict.equals(then);
-    return new Replay(first, weighed - first, verdict, identical);
+    Trip then = before == null && verdict != null ? trip() : before; // it may have been reached just now
+    boolean identical = sameWeights && (verdict == null ? then == null : verdict.equals(then));
+    return new Replay(first, weighed - first, verdict, then, compared, identical);
+  }
+
+  private boolean isThere(long from, long to) {
+    for (long number = from; number < to; number++) {
+      if (!log.isPublished(number)) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  private @Nullable Trip weighAgain(Scales fresh, Evidence line, long number, @Nullable Trip verdict) {
+    Trip trip;
+    try {
+      log.read(number, line);
+      trip = fresh.weigh(line, number);
+    } catch (IndexOutOfBoundsException | ClassCastException e) {
+      throw new IllegalStateException("line %d of the log is damaged: %s".formatted(number, e.getMessage()), e);
+    }
+    if (!log.isPublished(number)) {
+      throw new IllegalStateException("line %d of the log is damaged, or was written over".formatted(number));
+    }
+    return verdict == null ? trip : verdict;
   }
 }

@@ -696,6 +696,21 @@ final class Scales {
     }
   }
 
+  /// Whether these weights are the saved ones, to the last bit.
+  boolean isSavedAs(LedgerWords words, int at) {
+    for (int i = 0; i < state.length; i++) {
+      if (words.getPlain(at + i) != Double.doubleToRawLongBits(state[i])) {
+        return false;
+      }
+    }
+    for (int i = 0; i < longs.length; i++) {
+      if (words.getPlain(at + state.length + i) != longs[i]) {
+        return false;
+      }
+    }
+    return true;
+  }
+
   void load(LedgerWords words, int at) {
     for (int i = 0; i < state.length; i++) {
       state[i] = Double.longBitsToDouble(words.getPlain(at + i));
