@@ -28,7 +28,7 @@ public final class ScorePayment {
     ModelInferResponse response =
         GRPCInferenceServiceGrpc.newBlockingStub(channel)
             .withInterceptors(MetadataUtils.newAttachHeadersInterceptor(caller))
-            .withDeadlineAfter(1, TimeUnit.SECONDS)
+            .withDeadlineAfter(5, TimeUnit.SECONDS) // a JVM that has just started, and its first connection
             .modelInfer(
                 ModelInferRequest.newBuilder()
                     .setModelName("fraud")

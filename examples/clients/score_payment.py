@@ -1,17 +1,20 @@
 """Scores one payment with stubs generated from the public protocol:
 
-    python3 -m grpc_tools.protoc -I proto/src/main/proto/inference \
-        --python_out=. --grpc_python_out=. grpc_service.proto
-    PYTHONPATH=. python3 examples/clients/score_payment.py
+    python3 -m venv target/python && . target/python/bin/activate
+    pip install grpcio grpcio-tools
+    mkdir -p target/stubs
+    python3 -m grpc_tools.protoc -I proto/src/main/proto --python_out=target/stubs \
+        --grpc_python_out=target/stubs inference/grpc_service.proto inference/model_config.proto
+    PYTHONPATH=target/stubs python3 examples/clients/score_payment.py
 
-Debian has what it needs: apt install python3-grpcio python3-grpc-tools
+(The grpc_tools of Debian 12 are too old: they do not know proto3's `optional`.)
 """
 
 import struct
 
 import grpc
-import grpc_service_pb2 as oip
-import grpc_service_pb2_grpc as oip_grpc
+from inference import grpc_service_pb2 as oip
+from inference import grpc_service_pb2_grpc as oip_grpc
 
 features = [0.0] * 21
 request = oip.ModelInferRequest(model_name="fraud", id="payment-1")

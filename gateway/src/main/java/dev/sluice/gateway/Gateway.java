@@ -21,8 +21,9 @@ import dev.sluice.gateway.inference.ServerState;
 import dev.sluice.gateway.metrics.GatewayMetrics;
 import dev.sluice.gateway.metrics.GpuMeters;
 import dev.sluice.gateway.metrics.MetricsServer;
-import dev.sluice.gateway.rpc.Deflate;
+import dev.sluice.gateway.rpc.Decompression;
 import dev.sluice.gateway.rpc.ResponseCompression;
+import dev.sluice.gateway.rpc.UnreadableRequests;
 import dev.sluice.gateway.routing.InferenceRouter;
 import dev.sluice.gateway.routing.Lanes;
 import dev.sluice.gateway.routing.ResponseCache;
@@ -49,7 +50,6 @@ import dev.sluice.runtime.repository.RepositoryOptions;
 import dev.sluice.runtime.repository.RepositoryPoll;
 import dev.sluice.runtime.repository.VersionStatus;
 import dev.sluice.runtime.source.ModelSources;
-import io.grpc.DecompressorRegistry;
 import io.grpc.Server;
 import io.grpc.ServerInterceptors;
 import io.grpc.ServerServiceDefinition;
@@ -297,7 +297,7 @@ public final class Gateway implements AutoCloseable {
         NettyServerBuilder.forAddress(address(config.listeners().host(), config.listeners().grpcPort()))
             .directExecutor()
             .maxInboundMessageSize(config.listeners().messageBytesMax())
-            .decompressorRegistry(Deflate.beside(DecompressorRegistry.getDefaultInstance()))
+            .decompressorRegistry(Decompression.registry())
             .maxInboundMetadataSize(METADATA_BYTES_MAX)
             .maxRstFramesPerWindow(RESETS_MAX, RESETS_WINDOW_SECONDS)
             .keepAliveTime(options.keepAliveTime().toMillis(), TimeUnit.MILLISECONDS)
@@ -305,16 +305,16 @@ public final class Gateway implements AutoCloseable {
             .permitKeepAliveTime(10, TimeUnit.SECONDS)
             .permitKeepAliveWithoutCalls(true)
             .intercept(openStreams)
-            .addService(health.getHealthService())
-            .addService(ProtoReflectionServiceV1.newInstance())
-            .addService(reflectionV1Alpha());
+            .addService(UnreadableRequests.refusedBy(health.getHealthService().bindService()))
+            .addService(UnreadableRequests.refusedBy(ProtoReflectionServiceV1.newInstance().bindService()))
+            .addService(UnreadableRequests.refusedBy(reflectionV1Alpha().bindService()));
     if (options.connectionAgeMax().isPositive()) {
       builder.maxConnectionAge(options.connectionAgeMax().toMillis(), TimeUnit.MILLISECONDS);
       if (options.connectionAgeGrace().isPositive()) {
         builder.maxConnectionAgeGrace(options.connectionAgeGrace().toMillis(), TimeUnit.MILLISECONDS);
       }
     }
-    ServerServiceDefinition definition = service.definition();
+    ServerServiceDefinition definition = UnreadableRequests.refusedBy(service.definition());
     int deflateLevel =
         switch (options.compression()) {
           case NONE -> 0;

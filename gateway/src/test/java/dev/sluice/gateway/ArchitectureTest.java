@@ -54,7 +54,7 @@ class ArchitectureTest {
         .should().onlyDependOnClassesThat(
             resideInAnyPackage(
                 "dev.sluice.router..", "java.lang..", "java.util", "java.util.function", "java.util.stream",
-                "java.util.concurrent.atomic", "java.nio", "java.time", "org.jspecify.annotations", "org.HdrHistogram",
+                "java.util.concurrent.atomic", "java.nio", "java.nio.charset", "java.math", "java.time", "org.jspecify.annotations", "org.HdrHistogram",
                 "com.dynatrace.hash4j.."))
         .check(code);
   }
@@ -144,11 +144,12 @@ class ArchitectureTest {
   }
 
   @Test
-  void onlyTwoClassesMakeStatusesOfFailures() {
+  void onlyTwoClassesMakeStatusesOfFailuresAndOneOfWhatCannotBeRead() {
     noClasses().that().resideInAPackage("dev.sluice.gateway..")
         .and().resideOutsideOfPackages("dev.sluice.gateway.cli..", "dev.sluice.gateway.demo..")
         .and().doNotHaveFullyQualifiedName("dev.sluice.gateway.inference.Statuses")
         .and().doNotHaveFullyQualifiedName("dev.sluice.gateway.control.ControlStatuses")
+        .and().doNotHaveFullyQualifiedName("dev.sluice.gateway.rpc.UnreadableRequests")
         .should().accessClassesThat().belongToAnyOf(Status.class, StatusProto.class, com.google.rpc.Status.class)
         .orShould().callConstructor(StatusRuntimeException.class, Status.class)
         .orShould().callConstructor(StatusException.class, Status.class)

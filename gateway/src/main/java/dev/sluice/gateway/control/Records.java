@@ -119,16 +119,10 @@ public record Records(LedgerFiles files) {
         : kept.toBuilder().setRollout(withEvidence(now, kept.getRollout()));
   }
 
-  /// Adds what the store and the log say.
-  RolloutReport completed(RolloutReport.Builder report, RolloutView view, List<AuditEvent> events, long nowMillis) {
+  /// Adds what the store says.
+  void complete(RolloutReport.Builder report, List<AuditEvent> events, long nowMillis) {
     events.forEach(event -> report.addEvents(RolloutMessages.event(event)));
     report.setTime(Timestamps.fromMillis(nowMillis));
-    try {
-      report.setReplay(replay(view));
-    } catch (ControlFailure e) {
-      report.setNoReplay(String.valueOf(e.getMessage()));
-    }
-    return report.build();
   }
 
   Replay replay(RolloutView view) throws ControlFailure {
@@ -142,7 +136,14 @@ public record Records(LedgerFiles files) {
   /// @throws ControlFailure if there is no such rollout, or its files cannot be read
   public static RolloutReport reportFrom(Path data, String name, long nowMillis) throws ControlFailure {
     Offline found = find(data, name);
-    return found.records.completed(found.records.report(found.view), found.view, found.events, nowMillis);
+    RolloutReport.Builder report = found.records.report(found.view);
+    found.records.complete(report, found.events, nowMillis);
+    try {
+      report.setReplay(found.records.replay(found.view));
+    } catch (ControlFailure e) {
+      report.setNoReplay(String.valueOf(e.getMessage()));
+    }
+    return report.build();
   }
 
   /// As the control API replays a rollout, from such a directory.

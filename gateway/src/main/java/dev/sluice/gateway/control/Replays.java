@@ -23,6 +23,13 @@ final class Replays {
     record Impossible(String reason) implements Outcome {}
   }
 
+  /// Of a ledger that is at work.
+  static Replay of(StoredRollout stored, EvidenceLedger ledger) throws ControlFailure {
+    return replay(stored, outcome(stored, ledger));
+  }
+
+  /// Of a ledger's file, which stays when the ledger is not needed any more.
+  ///
   /// @throws ControlFailure if the log is missing, damaged or another rollout's
   static Replay of(StoredRollout stored, @Nullable RolloutNote note, LedgerFiles files) throws ControlFailure {
     if (note == null) {
@@ -37,8 +44,12 @@ final class Replays {
                 switch (opened) {
                   case LedgerFiles.Opened.Missing _ -> new Outcome.Impossible("its evidence ledger is missing");
                   case LedgerFiles.Opened.Unusable unusable -> new Outcome.Impossible(unusable.reason());
-                  case LedgerFiles.Opened.Found found -> of(stored, plan, new EvidenceLedger(plan, found.words()));
+                  case LedgerFiles.Opened.Found found -> outcome(stored, new EvidenceLedger(plan, found.words()));
                 });
+    return replay(stored, outcome);
+  }
+
+  private static Replay replay(StoredRollout stored, Outcome outcome) throws ControlFailure {
     return switch (outcome) {
       case Outcome.Replayed replayed -> replayed.replay();
       case Outcome.Impossible because -> throw impossible(stored, because.reason());
@@ -49,7 +60,7 @@ final class Replays {
     return new ControlFailure(Kind.REFUSED, "rollout '%s' cannot be replayed: %s".formatted(stored.name(), reason));
   }
 
-  private static Outcome of(StoredRollout stored, EvidenceLedger.Plan plan, EvidenceLedger ledger) {
+  private static Outcome outcome(StoredRollout stored, EvidenceLedger ledger) {
     if (ledger.mark() != Assembly.mark(stored)) {
       return new Outcome.Impossible("its evidence ledger belongs to another rollout, to another Sluice, or is damaged");
     }
@@ -65,8 +76,8 @@ final class Replays {
             .setFirstLine(replay.firstLine())
             .setLines(replay.lines())
             .setWeightsCompared(replay.weightsCompared())
-            .setAlpha(plan.rules().alpha())
-            .setThreshold(plan.rules().threshold())
+            .setAlpha(ledger.rules().alpha())
+            .setThreshold(ledger.rules().threshold())
             .setAttempt(stored.attempt());
     EvidenceLedger.Trip now = replay.trip();
     EvidenceLedger.Trip then = replay.then();

@@ -102,7 +102,16 @@ public final class RolloutController implements AutoCloseable {
 
   /// Weighs the log of a rollout again.
   public Replay replay(String name) throws ControlFailure {
-    return records().replay(get(name));
+    RolloutView view = get(name);
+    return view.live() == null
+        ? records().replay(view)
+        : writer.call(
+            () -> { // which alone takes a ledger's memory away
+              ManagedRollout rollout = rollouts.get(name);
+              return rollout.live == null
+                  ? records().replay(rollout.view())
+                  : Replays.of(rollout.stored, rollout.live.ledger());
+            });
   }
 
   /// Everything that a report of a rollout is made of.
@@ -111,7 +120,13 @@ public final class RolloutController implements AutoCloseable {
     RolloutReport.Builder report =
         view.live() == null ? records().report(view) : writer.call(() -> Records.report(rollouts.get(name)));
     List<AuditEvent> events = journal.events(name, 0, Store.EVENTS_MAX);
-    return records().completed(report, view, events, journal.clock().millis());
+    records().complete(report, events, journal.clock().millis());
+    try {
+      report.setReplay(replay(name));
+    } catch (ControlFailure e) {
+      report.setNoReplay(String.valueOf(e.getMessage()));
+    }
+    return report.build();
   }
 
   private Records records() {

@@ -3,6 +3,7 @@ package dev.sluice.gateway.http;
 import dev.sluice.gateway.routing.InferenceFailure;
 import java.util.ArrayDeque;
 import java.util.Deque;
+import java.util.regex.Pattern;
 import tools.jackson.core.JacksonException;
 import tools.jackson.core.JsonParser;
 import tools.jackson.core.JsonToken;
@@ -33,6 +34,9 @@ final class Json {
               StreamReadConstraints.builder().maxNestingDepth(NESTING_MAX).maxStringLength(Integer.MAX_VALUE).build())
           .build();
 
+  /// What Jackson says of the place where something began; it has no source to show and no place to tell here.
+  private static final Pattern PARSER_PLACE = Pattern.compile(" \\(start marker at \\[Source: [^\\]]*\\]\\)");
+
   private Json() {}
 
   /// Something that is not JSON at all.
@@ -40,7 +44,7 @@ final class Json {
     long at = e.getLocation() == null ? -1 : e.getLocation().getByteOffset();
     return InferenceFailure.invalid(
         "failed to parse the request JSON buffer: %s%s"
-            .formatted(clipped(e.getOriginalMessage(), 400), at < 0 ? "" : " at " + at));
+            .formatted(clipped(PARSER_PLACE.matcher(e.getOriginalMessage()).replaceAll(""), 400), at < 0 ? "" : " at " + at));
   }
 
   /// The value that the parser stands on is not what belongs there.

@@ -33,7 +33,7 @@ public final class RepositoryRequests {
   public RepositoryModelLoadResponse load(RepositoryModelLoadRequest request) throws InferenceFailure {
     requireRunning();
     String model = model(request.getRepositoryName(), request.getModelName());
-    String config = configuration(request.getParametersMap());
+    String config = configuration(model, request.getParametersMap());
     try {
       if (config == null) {
         repository.load(model);
@@ -47,14 +47,16 @@ public final class RepositoryRequests {
   }
 
   /// The configuration that a request brings along, null if it brings none.
-  private static @Nullable String configuration(Map<String, ModelRepositoryParameter> parameters)
+  private static @Nullable String configuration(String model, Map<String, ModelRepositoryParameter> parameters)
       throws InferenceFailure {
     for (String name : parameters.keySet()) {
       if (name.startsWith(FILE)) {
-        throw invalid(
-            name,
-            "file override is not offered: load parameter '%s' names a file; models are loaded from the repository"
-                .formatted(name));
+        // A failed load and no invalid request: that is what Triton's clients expect when a file is not taken.
+        throw new InferenceFailure(
+            Kind.LOAD_FAILED,
+            ("failed to load '%s', failed to poll from model repository: file override is not offered: "
+                    + "load parameter '%s' brings a file; models are loaded from the repository")
+                .formatted(model, name));
       }
       if (!name.equals(CONFIG)) {
         throw invalid(name, "unrecognized load parameter '%s'.".formatted(name));

@@ -18,9 +18,13 @@ public interface CallLifetime {
     void close();
   }
 
+  /// A caller that gives up at its deadline does so by its own clock, and says so by cancelling: that may come before the
+  /// deadline has passed here, by as much as the request was on its way.
+  long CALLER_AHEAD_NANOS = 10_000_000;
+
   /// The kind of failure that an over-long call ends in.
   default InferenceFailure over() {
-    return remainingNanos() <= 0
+    return remainingNanos() <= CALLER_AHEAD_NANOS
         ? new InferenceFailure(InferenceFailure.Kind.DEADLINE_EXCEEDED, "the caller's deadline passed before the model answered")
         : new InferenceFailure(InferenceFailure.Kind.CANCELLED, "the caller cancelled the request");
   }

@@ -32,6 +32,9 @@ public final class Rehearsal {
   /// Far more bad requests in a row than any rule needs.
   private static final int REQUESTS_MAX = 10_000;
 
+  /// Longer than any limit of latency in a note.
+  private static final long LONGEST_NANOS = 40_000_000_000_000_000L;
+
   /// A rehearsal takes the shortest log.
   private static final int LINES = 64;
 
@@ -100,7 +103,7 @@ public final class Rehearsal {
   private static List<Observation> everythingWrong(Assignment assignment, EvidenceLedger ledger) {
     List<Observation> wrong = new ArrayList<>();
     wrong.add(new Observation.Failed(assignment, Variant.CANDIDATE, false, 1_000_000_000));
-    wrong.add(new Observation.Failed(assignment, Variant.CANDIDATE, true, 1_000_000_000));
+    wrong.add(new Observation.Failed(assignment, Variant.CANDIDATE, true, LONGEST_NANOS));
     wrong.add(new Observation.FellBack(assignment, FallbackReason.FAILED));
     wrong.add(new Observation.Compared(assignment, Disagreement.TOTAL));
     wrong.add(new Observation.Repeated(assignment, false, true, 1, 1_000));

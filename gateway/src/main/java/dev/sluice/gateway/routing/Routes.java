@@ -145,8 +145,12 @@ public final class Routes {
   private static InferenceFailure noVersion(String version, String model, @Nullable ModelRoutes found) {
     String labels = found == null ? "" : String.join("', '", found.labels().keySet());
     return InferenceFailure.invalid(
-        "failed to get model version from specified version string '%s' for model '%s': expected a number, %s or nothing for the default"
-            .formatted(version, model, labels.isEmpty() ? "(it has no labels)" : "a label ('%s'),".formatted(labels)));
+        "failed to get model version from specified version string '%s' for model '%s': expected a number%s or nothing for the default%s"
+            .formatted(
+                version,
+                model,
+                labels.isEmpty() ? "" : ", a label ('%s'),".formatted(labels),
+                labels.isEmpty() ? " (it has no labels)" : ""));
   }
 
   private InferenceFailure nothingReady(String model) {

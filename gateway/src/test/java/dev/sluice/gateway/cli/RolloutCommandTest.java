@@ -194,6 +194,19 @@ class RolloutCommandTest {
   }
 
   @Test
+  void explainTellsWhyAnswersDisagreed() {
+    Rollout.Builder rollout = Rollouts.canary().toBuilder();
+    rollout.getSegmentsBuilder(0)
+        .setCompared(2_000).setDisagreed(1_234)
+        .putDisagreementsByCause("not_a_number", 30).putDisagreementsByCause("distance", 1_203)
+        .putDisagreementsByCause("something_new", 1);
+
+    assertThat(Explanation.of(rollout.build()))
+        .contains(
+            "Of 2,000 compared requests, 1,234 disagreed: too far apart 1,203, not a number on one side 30, something_new 1.");
+  }
+
+  @Test
   void explainSaysWhenOneMoreBadRequestWouldStopTheRollout() {
     Rollout.Builder near = Rollouts.canary().toBuilder();
     near.getRulesBuilder(1).setDispatched(38);

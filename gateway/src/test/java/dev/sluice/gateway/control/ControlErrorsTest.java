@@ -178,6 +178,9 @@ class ControlErrorsTest {
       m      | 1 | 4 |                                                 | FAILED_PRECONDITION | candidate: version 4 does not load: m/4/model.onnx
       m      | 1 | 2 | compare: { z: top-1 }                           | INVALID_ARGUMENT    | compare.z: model 'm' has no output 'z'; its outputs are [y]
       m      | 1 | 2 | 'compare: { y: { threshold: 0.5, column: 2 } }' | INVALID_ARGUMENT    | compare.y: column 2: the output's rows have 2 elements
+      m      | 1 | 2 | 'compare: { y: { iou: 0.5, format: xywh } }'     | INVALID_ARGUMENT    | compare.y: iou: the output's rows have 2 elements; a box has 4
+      m      | 1 | 2 | 'compare: { y: { top-k: 3 } }'                   | INVALID_ARGUMENT    | compare.y: top-k 3: the output's rows have 2 elements
+      m      | 1 | 2 | 'compare: { y: [top-1, { top-k: 3 }] }'          | INVALID_ARGUMENT    | compare.y: top-k 3: the output's rows have 2 elements
       """)
   void aNoteThatDoesNotFitTheRepositoryIsRefused(
       String model, long baseline, long candidate, String compare, Code code, String words) {

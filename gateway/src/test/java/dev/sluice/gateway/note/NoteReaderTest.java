@@ -386,6 +386,22 @@ class NoteReaderTest {
             + " such as 0.5 or 1e-4",
         "threshold: 0.5, | threshold: 0.5, absolute: 1, | line 10: compare.probabilities: is both 'threshold' and 'absolute';"
             + " expected one of them, or a list of comparisons",
+        "threshold: 0.5, | relative: 0.5, | line 10: compare.probabilities: has fields of 'absolute' and of 'threshold'; expected"
+            + " those of one",
+        "threshold: 0.5, column: 1 | ulp: 0.5 | line 10: compare.probabilities.ulp: is the number 0.5; expected a whole number of"
+            + " at least 0",
+        "threshold: 0.5, column: 1 | top-k: 0 | line 10: compare.probabilities: top-k: 0 is not between 1 and 1000",
+        "threshold: 0.5, column: 1 | cosine: 2 | line 10: compare.probabilities: cosine: 2.0 is not at least 0 and below 2",
+        "threshold: 0.5, column: 1 | js: 0.7 | line 10: compare.probabilities: js: 0.7 is not at least 0 and below ln 2, which is"
+            + " 0.693",
+        "threshold: 0.5, column: 1 | rank-correlation: 1.1 | line 10: compare.probabilities: rank-correlation: 1.1 is not above -1"
+            + " and at most 1",
+        "threshold: 0.5, column: 1 | absolute: 1, scale: 0 | line 10: compare.probabilities.scale: is 0.0; expected a number above 0",
+        "threshold: 0.5, column: 1 | iou: 0.5 | line 10: compare.probabilities.format: is missing",
+        "threshold: 0.5, column: 1 | iou: 0.5, format: corners | line 10: compare.probabilities.format: is the text 'corners';"
+            + " expected cxcywh or xywh or xyxy",
+        "id: exact | id: [exact, top1] | line 13: compare.id[1]: is the text 'top1'; expected exact or top-1",
+        "id: exact | id: [] | line 13: compare.id: has 0 elements; at least 1 expected",
         "label: top-1 | label: top1 | line 12: compare.label: is the text 'top1'; expected exact or top-1",
         "shadow: 100% | shadow: 0% | line 15: steps[0]: shadow: 0.0 % is not between 0.01 % and 100 %",
         "canary: 50% | canary: 0.2% | line 20: steps[2]: the candidate's weight falls from 0.25% to 0.2%",
@@ -407,6 +423,41 @@ class NoteReaderTest {
     assertThat(FULL).contains(line);
     String replacement = becomes == null ? "" : becomes.replace("\\n", "\n");
     assertThat(problemsOf(FULL.replace(line, replacement))).containsExactly(problem);
+  }
+
+  @Test
+  void everyComparisonCanBeSaid() throws NoteProblemsException {
+    String compare =
+        """
+        compare:
+          tolerance: { absolute: 1e-4, relative: 1e-3, scale: 0.5 }
+          scores: { ulp: 4 }
+          ranking: { rank-correlation: 0.95 }
+          top: { top-k: 5, overlap: 0.8 }
+          same-top: { top-k: 5 }
+          embedding: { cosine: 0.01 }
+          distribution: { js: 0.05 }
+          divergence: { kl: 0.1 }
+          boxes: { iou: 0.5, format: xyxy }
+          label: exact
+          both: [{ threshold: 0.5 }, top-1]
+        """;
+    assertThat(NoteReader.read(SHORT.replace("stopRules:\n", compare + "stopRules:\n")).comparisons())
+        .isEqualTo(
+            Map.ofEntries(
+                Map.entry("tolerance", new Comparison.Numeric(1e-4, 1e-3, 0.5)),
+                Map.entry("scores", new Comparison.Ulp(4)),
+                Map.entry("ranking", new Comparison.RankCorrelation(0.95)),
+                Map.entry("top", new Comparison.TopK(5, 0.8)),
+                Map.entry("same-top", new Comparison.TopK(5, 1)),
+                Map.entry("embedding", new Comparison.Cosine(0.01)),
+                Map.entry("distribution", new Comparison.JensenShannon(0.05)),
+                Map.entry("divergence", new Comparison.KullbackLeibler(0.1)),
+                Map.entry("boxes", new Comparison.Boxes(0.5, Comparison.Boxes.Format.XYXY)),
+                Map.entry("label", new Comparison.Exact()),
+                Map.entry(
+                    "both",
+                    new Comparison.Several(List.of(new Comparison.Threshold(0.5, -1), new Comparison.TopOne())))));
   }
 
   @Test

@@ -12,12 +12,10 @@ import dev.sluice.gateway.testing.RunningGateway;
 import dev.sluice.gateway.testing.TamperedRuntime;
 import dev.sluice.proto.control.v1.RolloutState;
 import dev.sluice.router.assignment.Exposure;
-import dev.sluice.router.assignment.Segments;
 import dev.sluice.router.assignment.Variant;
 import dev.sluice.router.ledger.EvidenceLedger;
 import dev.sluice.router.ledger.LedgerWords;
 import dev.sluice.router.rollout.RolloutNote;
-import dev.sluice.router.stop.ArmedRules;
 import dev.sluice.runtime.model.ModelExecutionException;
 import dev.sluice.runtime.model.ModelVersion;
 import dev.sluice.runtime.onnx.OnnxRuntime;
@@ -173,15 +171,13 @@ class FlipTest {
       ModelVersion candidate = repository.load(Calls.MODEL, 2);
       assertThat(candidate.signature().sameAs(baseline.signature())).isTrue();
       RolloutNote note = NoteReader.read(note("flip-" + number, CANARY));
-      Segments segments = new Segments(note.segments());
-      EvidenceLedger ledger =
-          new EvidenceLedger(
-              new ArmedRules(note.stopRules(), note.alpha(), segments),
-              segments,
-              LedgerWords.onHeap(EvidenceLedger.wordsNeeded(note.stopRules().size(), segments.count())));
+      EvidenceLedger.Plan plan = note.plan(1);
+      EvidenceLedger ledger = new EvidenceLedger(plan, LedgerWords.onHeap(plan.wordsNeeded()));
       ledger.initialize(1, Exposure.of(1, Exposure.ALL, 0));
       this.live =
-          new LiveRollout(note, number, ledger, routes, lanes, metrics.rollout(note), (_, flip) -> requireNonNull(flip));
+          new LiveRollout(
+              note, number, ledger, routes, lanes, metrics.rollout(note, ledger::segmentName),
+              (_, flip) -> requireNonNull(flip));
       routes.begin(live);
     }
 

@@ -4,14 +4,17 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.sluice.gateway.store.LedgerFiles.Opened;
+import dev.sluice.router.assignment.Assignment;
 import dev.sluice.router.assignment.Exposure;
 import dev.sluice.router.assignment.SegmentRule;
 import dev.sluice.router.assignment.Segments;
+import dev.sluice.router.assignment.Variant;
 import dev.sluice.router.ledger.EvidenceLedger;
 import dev.sluice.router.ledger.LedgerWords;
+import dev.sluice.router.observation.Observation;
 import dev.sluice.router.stop.ArmedRules;
-import dev.sluice.router.stop.StopRule;
 import dev.sluice.router.stop.StopRule.Scope;
+import dev.sluice.router.stop.StopRule;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -26,20 +29,29 @@ class LedgerFilesTest {
   void aLedgerIsFoundAsItWasLeft() {
     Segments segments = new Segments(List.of(SegmentRule.parse("country=JP")));
     ArmedRules rules = new ArmedRules(List.of(new StopRule.ErrorRate(0.01, Scope.ALL)), 0.001, segments);
-    int words = EvidenceLedger.wordsNeeded(1, segments.count());
+    EvidenceLedger.Plan plan = new EvidenceLedger.Plan(rules, List.of(), 1_000, 64, true);
+    int words = plan.wordsNeeded();
+    EvidenceLedger.Trip trip;
     try (LedgerFiles files = new LedgerFiles(directory)) {
-      EvidenceLedger ledger = new EvidenceLedger(rules, segments, files.create("r", words));
+      EvidenceLedger ledger = new EvidenceLedger(plan, files.create("r", words));
       ledger.initialize(77, Exposure.of(1, 500, 0));
-      ledger.dispatchedLive(0);
-      ledger.flip(new EvidenceLedger.Trip(0, 0, 3, 4));
+      Assignment assignment =
+          new Assignment(Variant.CANDIDATE, false, 0, 1, 500, Assignment.NO_KEY, ledger.ticket(0));
+      ledger.dispatchedLive(0, 0);
+      for (int failure = 0; failure < 5 && ledger.trip() == null; failure++) {
+        ledger.record(new Observation.Failed(assignment, Variant.CANDIDATE, false, 1_000), 0);
+      }
+      trip = ledger.trip();
+      assertThat(trip).isNotNull();
     }
     try (LedgerFiles files = new LedgerFiles(directory)) {
       Opened.Found found = (Opened.Found) files.open("r", words);
-      EvidenceLedger ledger = new EvidenceLedger(rules, segments, found.words());
+      EvidenceLedger ledger = new EvidenceLedger(plan, found.words());
+      ledger.restore();
       assertThat(ledger.mark()).isEqualTo(77);
       assertThat(Exposure.isFlipped(ledger.exposure())).isTrue();
       assertThat(ledger.liveDispatched(0)).isEqualTo(1);
-      assertThat(ledger.trip()).isEqualTo(new EvidenceLedger.Trip(0, 0, 3, 4));
+      assertThat(ledger.trip()).isEqualTo(trip);
     }
   }
 
@@ -88,7 +100,7 @@ class LedgerFilesTest {
       for (String name : List.of("../r", "", "R", "a/b", "r\0")) {
         assertThatThrownBy(() -> files.open(name, 64)).hasMessageContaining("is not the name of a rollout");
       }
-      assertThatThrownBy(() -> files.create("r", 0)).hasMessage("0 words are not between 1 and 1048576");
+      assertThatThrownBy(() -> files.create("r", 0)).hasMessage("0 words are not between 1 and 8388608");
       assertThatThrownBy(() -> files.force("r")).hasMessage("no ledger is mapped for rollout 'r'");
       for (int i = 0; i < 3; i++) {
         files.create("r" + i, 64);

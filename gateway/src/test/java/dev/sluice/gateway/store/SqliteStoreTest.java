@@ -78,7 +78,7 @@ class SqliteStoreTest extends StoreContract {
         "DELETE FROM head | the row of table head is missing",
         "DROP TABLE serving | no such table: serving",
         "UPDATE migrations SET sha256 = 'f' | has had another migration 1 than this Sluice's 001-first.sql",
-        "INSERT INTO migrations VALUES (3, 'f') | was written by a newer Sluice: it has had migration 3",
+        "INSERT INTO migrations VALUES (4, 'f') | was written by a newer Sluice: it has had migration 4",
       })
   void aStateThatIsNotWhatWasWrittenDoesNotOpen(String edit, String message) throws Exception {
     fiveChanges();

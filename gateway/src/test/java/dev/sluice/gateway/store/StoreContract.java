@@ -59,7 +59,7 @@ abstract class StoreContract {
   void whatWasCommittedIsThereAfterReopening() throws Exception {
     StoredRollout armed = rollout("fraud-v2", new Stage.Running(0, 5), null);
     AuditEvent created = store.commit(change(armed, "created", null, 0, 1_000));
-    Firing firing = new Firing(new Stop("error-rate", "country=JP", 3, 17, 21), 1_999, 420);
+    Firing firing = new Firing(new Stop("error-rate", "country=JP", 3, 17, 21, 1234.5, 1000, 42), 1_999, 420);
     AuditEvent stopped =
         store.commit(
             change(
@@ -72,7 +72,7 @@ abstract class StoreContract {
     assertThat(store.rollouts())
         .containsExactly(
             new StoredRollout(
-                "fraud-v2", armed.noteYaml(), armed.noteSha256(), armed.salt(),
+                "fraud-v2", armed.noteYaml(), armed.noteSha256(), armed.salt(), 1,
                 new RolloutState(new Stage.Stopped("too many"), 7, 500, 100, List.of(1L, 2L)), "because", firing, 2,
                 1_000, 2_000));
     assertThat(store.servingVersions()).containsExactly(Map.entry("fraud", 1L));
@@ -151,7 +151,7 @@ abstract class StoreContract {
     StoredRollout first = rollout("r", new Stage.Aborted(""), null);
     store.commit(change(first, "created", null, 0, 0));
     StoredRollout second =
-        StoredRollout.create("r", first.noteYaml(), first.noteSha256(), first.salt() + 1, first.state(), "");
+        StoredRollout.create("r", first.noteYaml(), first.noteSha256(), first.salt() + 1, 1, first.state(), "");
     assertThatThrownBy(() -> store.commit(change(second, "created", null, 0, 0)))
         .isInstanceOf(IllegalArgumentException.class)
         .hasMessageContaining("rollout 'r' exists with another note or salt");
@@ -218,7 +218,7 @@ abstract class StoreContract {
 
   static StoredRollout rollout(String name, Stage stage, @Nullable Firing firing) {
     return new StoredRollout(
-        name, "rollout: " + name + "\n# é \ud83d\ude00\n", "ab12", -42,
+        name, "rollout: " + name + "\n# é \ud83d\ude00\n", "ab12", -42, 1,
         new RolloutState(stage, 7, 500, 100, List.of(1L, 2L)), "because", firing, 0, 0, 0);
   }
 

@@ -19,6 +19,10 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.snakeyaml.engine.v2.api.Load;
 import org.snakeyaml.engine.v2.api.LoadSettings;
+import org.snakeyaml.engine.v2.api.lowlevel.Parse;
+import org.snakeyaml.engine.v2.events.CollectionEndEvent;
+import org.snakeyaml.engine.v2.events.CollectionStartEvent;
+import org.snakeyaml.engine.v2.events.Event;
 import org.snakeyaml.engine.v2.exceptions.YamlEngineException;
 
 /// What the `MLmodel` in a folder says of the ONNX model beside it.
@@ -31,6 +35,9 @@ public final class MlflowModel {
 
   private static final Logger log = LoggerFactory.getLogger(MlflowModel.class);
   private static final int BYTES_MAX = 1 << 20;
+  /// MLflow's own are five deep.
+  private static final int DEPTH_MAX = 64;
+
   private static final int ALIASES_MAX = 100;
   private static final String EXAMPLE = "input_example.json";
   private static final String SERVING_EXAMPLE = "serving_input_example.json";
@@ -79,10 +86,22 @@ public final class MlflowModel {
             .setMaxAliasesForCollections(ALIASES_MAX)
             .build();
     try {
+      // Events first, because they come one by one: loading recurses, so its depth must be known before.
+      requireShallow(new Parse(settings).parseString(text), file);
       return map(new Load(settings).loadFromString(text), file);
     } catch (YamlEngineException e) {
       String words = String.valueOf(e.getMessage()).lines().map(String::strip).reduce((a, b) -> a + " " + b).orElse("");
       throw new ModelLoadException("%s is not YAML: %s".formatted(file, words), e);
+    }
+  }
+
+  private static void requireShallow(Iterable<Event> events, String file) throws ModelLoadException {
+    int depth = 0;
+    for (Event event : events) {
+      depth += event instanceof CollectionStartEvent ? 1 : event instanceof CollectionEndEvent ? -1 : 0;
+      if (depth > DEPTH_MAX) {
+        throw new ModelLoadException("%s is nested more than %d deep".formatted(file, DEPTH_MAX));
+      }
     }
   }
 

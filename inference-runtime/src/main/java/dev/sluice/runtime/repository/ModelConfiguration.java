@@ -76,6 +76,9 @@ final class ModelConfiguration {
       if (!real.startsWith(modelFolder.toRealPath())) {
         throw new ModelLoadException("%s is a link that leaves the model's folder".formatted(label));
       }
+      if (!Files.isRegularFile(real)) {
+        throw new ModelLoadException("%s is not a regular file".formatted(label));
+      }
       if (Files.size(real) > BYTES_MAX) {
         throw new ModelLoadException("%s has more than %d bytes".formatted(label, BYTES_MAX));
       }

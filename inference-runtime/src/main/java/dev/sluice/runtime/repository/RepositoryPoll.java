@@ -37,7 +37,7 @@ public final class RepositoryPoll implements AutoCloseable {
         Thread.sleep(settled ? intervalMillis : Math.min(intervalMillis, SECOND_LOOK.toMillis()));
         try {
           settled = repository.poll();
-        } catch (RuntimeException e) {
+        } catch (RuntimeException | Error e) { // memory may be short now and not later
           log.error("the look at the model repository failed; the next one is due in {} ms", intervalMillis, e);
         }
       }

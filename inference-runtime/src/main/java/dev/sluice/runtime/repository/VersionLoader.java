@@ -39,9 +39,12 @@ final class VersionLoader {
       MlflowModel mlflow = MlflowModel.read(held.folder(), "%s/%d".formatted(model, version));
       ModelSettings settings = configuration.settings();
       return new VersionFiles(held, mlflow, mlflow == null ? settings : mlflow.settings(settings));
-    } catch (ModelLoadException | RuntimeException e) {
+    } catch (ModelLoadException e) {
       held.close();
       throw e;
+    } catch (RuntimeException e) {
+      held.close();
+      throw new ModelLoadException("%s/%d cannot be loaded: %s".formatted(model, version, e), e);
     }
   }
 

@@ -10,6 +10,7 @@ import java.net.http.HttpConnectTimeoutException;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.net.http.HttpResponse.BodyHandlers;
+import java.nio.channels.ClosedChannelException;
 import java.nio.charset.StandardCharsets;
 import java.util.Map;
 import java.util.Optional;
@@ -103,7 +104,7 @@ final class HttpOrigin implements Origin {
       throw SourceException.passing(
           "'%s': no connection to %s within %d ms".formatted(this, authority(at), patience.connect().toMillis()));
     } catch (ConnectException e) {
-      throw SourceException.passing("'%s': no connection to %s: %s".formatted(this, authority(at), words(e)));
+      throw SourceException.passing("'%s': no connection to %s: %s".formatted(this, authority(at), refusal(e)));
     } catch (SSLHandshakeException e) {
       throw SourceException.lasting("'%s': %s is not trusted: %s".formatted(this, authority(at), words(e)));
     } catch (IOException e) {
@@ -175,6 +176,12 @@ final class HttpOrigin implements Origin {
 
   private static String authority(URI uri) {
     return uri.getPort() < 0 ? String.valueOf(uri.getHost()) : uri.getHost() + ":" + uri.getPort();
+  }
+
+  private static String refusal(ConnectException e) {
+    String words = words(e);
+    // The JDK's client has forgotten by then what the system said.
+    return words.equals(ClosedChannelException.class.getSimpleName()) ? "refused" : words;
   }
 
   /// The innermost message there is: the client wraps its exceptions and often leaves the outer ones silent.

@@ -275,6 +275,12 @@ class MlflowModelTest {
     assertThat(refusal("m", 1)).contains(expected);
   }
 
+  @Test
+  void anMlmodelThatIsNestedWithoutEndIsRefusedBeforeItIsLoaded() throws Exception {
+    folder("m/1", "flavors: " + "[".repeat(100_000), linear());
+    assertThat(refusal("m", 1)).isEqualTo("m/1/MLmodel is nested more than 64 deep");
+  }
+
   @ParameterizedTest
   @CsvSource(
       delimiter = '|',

@@ -281,6 +281,14 @@ class ModelConfigurationTest {
   }
 
   @Test
+  void aFolderOfThatNameIsNoConfiguration() throws Exception {
+    Files.createDirectory(folder.resolve("config.pbtxt"));
+    assertThatExceptionOfType(ModelLoadException.class)
+        .isThrownBy(() -> ModelConfiguration.read(folder, "m", ConfigOptions.defaults()))
+        .withMessage("m/config.pbtxt is not a regular file");
+  }
+
+  @Test
   void aFileElsewhereIsNotRead(@TempDir Path elsewhere) throws Exception {
     Files.writeString(elsewhere.resolve("config.pbtxt"), "");
     Files.createSymbolicLink(folder.resolve("config.pbtxt"), elsewhere.resolve("config.pbtxt"));

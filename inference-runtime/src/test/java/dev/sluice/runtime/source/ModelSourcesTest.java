@@ -230,7 +230,7 @@ class ModelSourcesTest {
     String url = server.url("/m");
     server.close();
     assertThat(failure(version("m", 1, line(bytes(3), url))))
-        .matches(".*/m': no connection to 127.0.0.1:\\d+: .* \\(3 attempts\\)");
+        .matches(".*/m': no connection to 127.0.0.1:\\d+: refused \\(3 attempts\\)");
     assertNothingIsLeft();
   }
 

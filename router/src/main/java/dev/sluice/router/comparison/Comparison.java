@@ -115,7 +115,7 @@ public sealed interface Comparison {
         int length = bench.read(from);
         double[] b = bench.baselineWindow();
         double[] c = bench.candidateWindow();
-        boolean finite = bench.isFinite(length);
+        boolean finite = bench.isFinite();
         for (int i = 0; i < length && !finite; i++) {
           if (!(Double.isFinite(b[i]) && Double.isFinite(c[i]))) {
             cause = cause.or(same(b[i], c[i]) ? Cause.NONE : causeOf(b[i], c[i]));
@@ -143,7 +143,7 @@ public sealed interface Comparison {
       Cause cause = Cause.NONE;
       for (int row = 0; row < rows; ) {
         int read = bench.readRows(row, rows, rowLength);
-        boolean finite = bench.isFinite(read * rowLength);
+        boolean finite = bench.isFinite();
         for (int from = 0; from < read * rowLength; from += rowLength) {
           int difference =
               finite
@@ -276,7 +276,7 @@ public sealed interface Comparison {
         bench.read(stride > Numbers.WINDOW ? from + column : from, length);
         double[] b = bench.baselineWindow();
         double[] c = bench.candidateWindow();
-        if (stride == 1 && bench.isFinite(length)) {
+        if (stride == 1 && bench.isFinite()) {
           decisions += length;
           differing += differing(b, c, length);
           continue;
@@ -485,7 +485,7 @@ public sealed interface Comparison {
         int length = bench.read(from);
         double[] b = bench.baselineWindow();
         double[] c = bench.candidateWindow();
-        if (bench.isFinite(length)) {
+        if (bench.isFinite()) {
           for (int i = 0; i < length; i++) {
             differing += b[i] == c[i] ? 0 : 1;
           }
@@ -595,7 +595,7 @@ public sealed interface Comparison {
       int rows = bench.rows(rowLength);
       for (int row = 0; row < rows; ) {
         int read = bench.readRows(row, rows, rowLength);
-        boolean finite = bench.isFinite(read * rowLength);
+        boolean finite = bench.isFinite();
         for (int from = 0; from < read * rowLength; from += rowLength) {
           compareRow(bench, from, from + rowLength, finite);
         }

@@ -24,17 +24,17 @@ final class Divergences {
     if (!(baseline > 0 && candidate > 0)) {
       return Double.NaN;
     }
-    long signs = 0;
+    double farthest = 0;
     for (int i = from; i < to; i++) {
       double p = b[i] * baseline;
       double q = c[i] * candidate;
       double t = (p - q) / (p + q + NOTHING);
       double u = t * t;
-      signs |= Double.doubleToRawLongBits(SERIES_MAX - u);
+      farthest = Math.max(farthest, u);
       // p ln((1 + t) / (1 - t)): twice the series of the inverse hyperbolic tangent
       terms[i] = 2 * p * t * (1 + u * (1.0 / 3 + u * (1.0 / 5 + u * (1.0 / 7 + u * (1.0 / 9 + u * (1.0 / 11))))));
     }
-    if (signs < 0) {
+    if (farthest > SERIES_MAX) {
       for (int i = from; i < to; i++) {
         double p = b[i] * baseline;
         double q = c[i] * candidate;
@@ -53,19 +53,19 @@ final class Divergences {
     if (!(baseline > 0 && candidate > 0)) {
       return Double.NaN;
     }
-    long signs = 0;
+    double farthest = 0;
     for (int i = from; i < to; i++) {
       double p = b[i] * baseline;
       double q = c[i] * candidate;
       double both = p + q;
       double t = (p - q) / (both + NOTHING);
       double u = t * t;
-      signs |= Double.doubleToRawLongBits(SERIES_MAX - u);
+      farthest = Math.max(farthest, u);
       // (1 + t) ln(1 + t) + (1 - t) ln(1 - t): the sum of u^k / (k (2k - 1))
       terms[i] =
           both * u * (1 + u * (1.0 / 6 + u * (1.0 / 15 + u * (1.0 / 28 + u * (1.0 / 45 + u * (1.0 / 66))))));
     }
-    if (signs < 0) {
+    if (farthest > SERIES_MAX) {
       for (int i = from; i < to; i++) {
         double p = b[i] * baseline;
         double q = c[i] * candidate;
@@ -88,12 +88,12 @@ final class Divergences {
 
   /// Not a number if there is a negative element or none above 0, or if the sum is infinite.
   private static double sum(double[] row, int from, int to) {
-    long signs = 0;
+    double least = 0;
     for (int i = from; i < to; i++) {
-      signs |= Double.doubleToRawLongBits(row[i] + 0.0); // minus zero is zero
+      least = Math.min(least, row[i]);
     }
     double sum = total(row, from, to);
-    return signs >= 0 && sum >= Double.MIN_NORMAL && sum < Double.POSITIVE_INFINITY ? sum : Double.NaN;
+    return least >= 0 && sum >= Double.MIN_NORMAL && sum < Double.POSITIVE_INFINITY ? sum : Double.NaN;
   }
 
   /// Four sums at a time: each addition has to wait for the one before.

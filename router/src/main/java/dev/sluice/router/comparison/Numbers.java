@@ -5,6 +5,8 @@ import static java.nio.ByteOrder.LITTLE_ENDIAN;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.nio.ByteBuffer;
+import java.nio.FloatBuffer;
+import java.nio.IntBuffer;
 
 /// The elements of a numeric output in row-major order: a view over memory that others own, to be pointed at one output after
 /// the other.
@@ -43,14 +45,22 @@ public final class Numbers {
 
   static final int WINDOW = 1024;
 
+  /// The bits of the infinite float; those that are no numbers have more.
+  private static final int INFINITE_BITS = 0x7f800000;
+
   private static final VarHandle SHORTS = MethodHandles.byteArrayViewVarHandle(short[].class, LITTLE_ENDIAN);
   private static final VarHandle INTS = MethodHandles.byteArrayViewVarHandle(int[].class, LITTLE_ENDIAN);
   private static final VarHandle LONGS = MethodHandles.byteArrayViewVarHandle(long[].class, LITTLE_ENDIAN);
-  private static final VarHandle FLOATS = MethodHandles.byteArrayViewVarHandle(float[].class, LITTLE_ENDIAN);
   private static final VarHandle DOUBLES = MethodHandles.byteArrayViewVarHandle(double[].class, LITTLE_ENDIAN);
   private static final ByteBuffer NOTHING = ByteBuffer.allocate(0);
 
   private final byte[] raw = new byte[WINDOW * Double.BYTES];
+  private final ByteBuffer rawBuffer = ByteBuffer.wrap(raw).order(LITTLE_ENDIAN);
+  private final IntBuffer rawInts = rawBuffer.asIntBuffer();
+  private final FloatBuffer rawFloats = rawBuffer.asFloatBuffer();
+  private final int[] bits = new int[WINDOW];
+  private final float[] floats = new float[WINDOW];
+  private boolean finite;
   private ByteBuffer bytes = NOTHING;
   private Element element = Element.FP64;
   private int count;
@@ -81,6 +91,7 @@ public final class Numbers {
 
   /// Widens elements to doubles: exactly, but for integers beyond 2^53.
   void read(int from, int length, double[] into) {
+    finite = true;
     for (int done = 0; done < length; done += WINDOW) {
       int part = Math.min(WINDOW, length - done);
       bytes.get((from + done) * element.bytes, raw, 0, part * element.bytes);
@@ -88,28 +99,44 @@ public final class Numbers {
     }
   }
 
+  /// Whether all elements of the last reading are certainly finite.
+  boolean isFinite() {
+    return finite;
+  }
+
   private void widen(int length, double[] into, int at) {
     byte[] raw = this.raw;
     switch (element) {
       case FP32 -> {
+        // The datatype that most outputs have: in loops of which a processor does several steps at once.
+        rawFloats.get(0, floats, 0, length);
         for (int i = 0; i < length; i++) {
-          into[at + i] = (float) FLOATS.get(raw, i * Float.BYTES);
+          into[at + i] = floats[i];
         }
+        rawInts.get(0, bits, 0, length);
+        int largest = 0;
+        for (int i = 0; i < length; i++) {
+          largest = Math.max(largest, bits[i] & Integer.MAX_VALUE);
+        }
+        finite &= largest < INFINITE_BITS;
       }
       case FP64 -> {
         for (int i = 0; i < length; i++) {
           into[at + i] = (double) DOUBLES.get(raw, i * Double.BYTES);
         }
+        finite &= isFinite(into, at, length);
       }
       case FP16 -> {
         for (int i = 0; i < length; i++) {
           into[at + i] = Float.float16ToFloat((short) SHORTS.get(raw, i * Short.BYTES));
         }
+        finite &= isFinite(into, at, length);
       }
       case BF16 -> {
         for (int i = 0; i < length; i++) {
           into[at + i] = Float.intBitsToFloat((short) SHORTS.get(raw, i * Short.BYTES) << 16);
         }
+        finite &= isFinite(into, at, length);
       }
       case BOOL, INT8 -> {
         for (int i = 0; i < length; i++) {
@@ -152,6 +179,15 @@ public final class Numbers {
         }
       }
     }
+  }
+
+  private static boolean isFinite(double[] values, int from, int length) {
+    for (int i = from; i < from + length; i++) {
+      if (!Double.isFinite(values[i])) {
+        return false;
+      }
+    }
+    return true;
   }
 
   private static double unsigned(long value) {

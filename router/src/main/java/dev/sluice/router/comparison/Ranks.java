@@ -172,9 +172,11 @@ final class Ranks {
         heap[at] = i;
       }
     }
+    double least = size == 0 ? Double.NaN : values[heap[0]];
     for (; i < to; i++) {
-      if (values[i] > values[heap[0]]) {
+      if (values[i] > least) {
         replaceLeast(values, heap, size, i);
+        least = values[heap[0]];
       }
     }
     return size;

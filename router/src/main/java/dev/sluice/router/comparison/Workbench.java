@@ -141,17 +141,9 @@ public final class Workbench {
     return read;
   }
 
-  /// Whether the first elements of both windows are all finite. Without branches, so that a processor looks at several at once:
-  /// one exponent step more turns the largest exponent, which those that are not finite have, into the sign bit.
-  boolean isFinite(int length) {
-    double[] b = baselineWindow;
-    double[] c = candidateWindow;
-    long odd = 0;
-    for (int i = 0; i < length; i++) {
-      odd |= (Double.doubleToRawLongBits(b[i]) & Long.MAX_VALUE) + (1L << 52);
-      odd |= (Double.doubleToRawLongBits(c[i]) & Long.MAX_VALUE) + (1L << 52);
-    }
-    return odd >= 0;
+  /// Whether everything in the windows is certainly finite.
+  boolean isFinite() {
+    return baselineNumbers.isFinite() && candidateNumbers.isFinite();
   }
 
   /// Places of a row where both hold a number, moved to the front of the windows' row.

@@ -16,12 +16,12 @@ import dev.sluice.router.stop.StopRule;
 import dev.sluice.router.stop.StopRule.Counted;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicBoolean;
-import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /// A rollout's exposure and evidence, in words that every thread may read and write at once.
@@ -38,15 +38,15 @@ import org.jspecify.annotations.Nullable;
 /// code. A line costs some hundred nanoseconds.
 ///
 /// **What outlives the process.** Counters, log and exposure are in the same memory, over a mapped file in a gateway. The
-/// weights are saved there every half lap of the log, in two places in turn; a new process takes the later one and weighs what
-/// came after it.
+/// weights are saved there every quarter lap of the log, in three places in turn; a new process takes the latest and weighs what
+/// came after it. So a replay can begin at weights from a quarter lap ago or earlier, while half a lap of lines is on its way.
 ///
 /// **What never decides.** Observations of requests that were assigned in an older epoch, except for rules that take each request
 /// by its own share.
 ///
 /// Layout, in words: `0` layout mark, `8` lines taken, `16` exposure, `24` lines weighed, `32..37` the verdict (rule + 1,
-/// segment + 1, bad, events, evidence, line), `40` rules that hold, `48..` hard bounds, from `64` one block of a cache line per
-/// place (all traffic, then the segments), then the names of segments found on the way, the keys met, two saved weights, the log.
+/// segment + 1, bad, events, evidence, line), `40` rules that hold, `41` lines left out, `48..` hard bounds, from `64` one block of a cache line per
+/// place (all traffic, then the segments), then the names of segments found on the way, the keys met, three saved weights, the log.
 @SuppressWarnings("EnumOrdinal") // their order is part of the log's layout
 public final class EvidenceLedger {
 
@@ -56,6 +56,7 @@ public final class EvidenceLedger {
   private static final int WEIGHED = 24;
   private static final int TRIP = 32;
   private static final int HOLDING = 40;
+  private static final int LEFT_OUT = 41;
   private static final int BOUNDED = 48; // requests, failures, keys, nanos; then the same at the step's entry
   private static final int BOUNDED_AT_ENTRY = 52;
   private static final int BLOCKS = 64;
@@ -70,19 +71,30 @@ public final class EvidenceLedger {
   private static final int SPACING = 7;
   private static final int BLOCK = 8;
 
+  /// The segment of a value that is on its way to become one.
+  private static final int WANTED = -1;
+
   private static final int NAME = 1 + Evidence.COUNTS;
+
+  private static final long NO_LINE = -1;
 
   /// Words that remember the keys a hard bound counts: 2 million bits.
   private static final int KEYS = 1 << 15;
 
   /// Changes with the layout, so that a ledger of another layout is never read as this one.
-  private static final long LAYOUT_VERSION = 2;
+  private static final long LAYOUT_VERSION = 3;
+
+  /// Places for saved weights: the latest, the one before it, and the one being written.
+  private static final int SAVED = 3;
+
+  /// Weights are saved so many times a lap.
+  private static final int SAVES = 4;
 
   /// What a ledger is for: its rules, and what they need to know.
   ///
   /// @param margins of the ratios that promotions are to be shown to be below
   /// @param callMillisMax how long a call may take
-  /// @param lines of the log, a power of two from 64: half of them can be replayed at any time
+  /// @param lines of the log, a power of two from 64: a quarter of them, at least, can be replayed at any time
   /// @param flips whether a verdict flips the exposure; false for a dry run
   public record Plan(ArmedRules rules, List<Double> margins, long callMillisMax, int lines, boolean flips) {
 
@@ -114,7 +126,7 @@ public final class EvidenceLedger {
     }
 
     private int logAt() {
-      int end = savedAt() + 2 * (1 + scales().words());
+      int end = savedAt() + SAVED * (1 + scales().words());
       return (end + EvidenceLog.LINE - 1) / EvidenceLog.LINE * EvidenceLog.LINE;
     }
 
@@ -151,14 +163,22 @@ public final class EvidenceLedger {
   private final int savedAt;
   private final long[] caps = new long[StopRule.Cap.Bounded.values().length];
   private volatile Interest interest;
+
+  /// Whether the scales hold what the log says: not in a ledger that is only looked at.
+  private boolean weighsHere;
+
   private volatile boolean decided;
 
   /// The verdict until some thread has taken it to report it.
   private final AtomicReference<@Nullable Trip> unreported = new AtomicReference<>();
 
-  private final Map<String, Integer> found = new ConcurrentHashMap<>();
-  private final List<String> names = new java.util.concurrent.CopyOnWriteArrayList<>();
-  private final AtomicInteger wanted = new AtomicInteger();
+  /// By value of the discovered attribute its segment, or [#WANTED]. Replaced whole: requests only read it.
+  private final AtomicReference<Map<String, Integer>> found = new AtomicReference<>(Map.of());
+  /// What segments found on the way are called, in their order; replaced whole by whoever weighs.
+  private volatile List<String> names = List.of();
+
+  /// By place, whether a limit is tested there.
+  private final boolean[] restarts;
 
   /// Whether a shadow has only done its work once its answer is compared.
   private final boolean comparisonsMatter;
@@ -181,6 +201,10 @@ public final class EvidenceLedger {
     }
     recallNames();
     this.interest = interest();
+    this.restarts = new boolean[segments.capacity() + 1];
+    for (ArmedRule test : rules.armed()) {
+      restarts[test.segment() + 1] |= test.test() instanceof LimitTest;
+    }
     this.comparisonsMatter =
         rules.rules().stream().anyMatch(rule -> rule instanceof StopRule.DisagreementRate || rule instanceof StopRule.ScoreDifference);
   }
@@ -267,7 +291,7 @@ public final class EvidenceLedger {
     if (value == null || value.isEmpty()) {
       return segment;
     }
-    Integer known = found.get(value);
+    Integer known = found.get().get(value);
     if (known == null) {
       discover(value, nowMillis);
     }
@@ -277,16 +301,49 @@ public final class EvidenceLedger {
   private void discover(String value, long nowMillis) {
     byte[] name = value.getBytes(StandardCharsets.UTF_8);
     int most = segments.capacity() - segments.declaredAndOther();
-    if (name.length > EvidenceLog.NAME_MAX || wanted.get() >= most || found.putIfAbsent(value, -1) != null) {
-      return;
-    }
-    if (wanted.incrementAndGet() > most) {
-      found.remove(value);
+    if (name.length > EvidenceLog.NAME_MAX || !want(value, most)) {
       return;
     }
     long number = take();
-    log.writeDiscovered(number, name, nowMillis);
-    weigh();
+    if (number == NO_LINE) {
+      forget(value); // another request will ask for it
+    } else {
+      log.writeDiscovered(number, name, nowMillis);
+      weigh();
+    }
+  }
+
+  private void forget(String value) {
+    found.updateAndGet(
+        known -> {
+          Map<String, Integer> fewer = new HashMap<>(known);
+          fewer.remove(value, WANTED);
+          return fewer;
+        });
+  }
+
+  /// @return true for the one thread that is to see to it
+  private boolean want(String value, int most) {
+    Map<String, Integer> known;
+    Map<String, Integer> more;
+    do {
+      known = found.get();
+      if (known.size() >= most || known.containsKey(value)) {
+        return false;
+      }
+      more = new HashMap<>(known);
+      more.put(value, WANTED);
+    } while (!found.compareAndSet(known, more));
+    return true;
+  }
+
+  private void put(String value, int segment) {
+    found.updateAndGet(
+        known -> {
+          Map<String, Integer> more = new HashMap<>(known);
+          more.put(value, segment);
+          return more;
+        });
   }
 
   /// Where evidence stands, for a request that is about to be dispatched. To be read before the request is counted anywhere.
@@ -300,8 +357,10 @@ public final class EvidenceLedger {
   public boolean assigned(Assignment assignment, long nowMillis) {
     if (interest.assignments() && !decided) {
       long number = take();
-      log.writeAssigned(number, assignment, nowMillis);
-      weigh();
+      if (number != NO_LINE) {
+        log.writeAssigned(number, assignment, nowMillis);
+        weigh();
+      }
     }
     if (assignment.variant() == Variant.BASELINE) {
       return true;
@@ -346,9 +405,7 @@ public final class EvidenceLedger {
       int i = bounded.ordinal();
       long since = words.get(BOUNDED + i) - words.get(BOUNDED_AT_ENTRY + i);
       if (caps[i] != Long.MAX_VALUE && since > limit(i) && !decided) {
-        long number = take();
-        log.write(number, Kind.CAPPED, 0, 0, caps[i], plan.cap(bounded), nowMillis);
-        weigh();
+        write(Kind.CAPPED, 0, 0, caps[i], plan.cap(bounded), nowMillis);
       }
     }
     return verdict();
@@ -391,10 +448,8 @@ public final class EvidenceLedger {
   }
 
   private void restartAt(long events, int segment, long nowMillis) {
-    if ((events & (words.get(block(segment) + SPACING) - 1)) == 0 && !decided) {
-      long number = take();
-      log.write(number, Kind.RESTART, segment + 1, 0, 0, 0, nowMillis);
-      weigh();
+    if (restarts[segment + 1] && (events & (words.get(block(segment) + SPACING) - 1)) == 0 && !decided) {
+      write(Kind.RESTART, segment + 1, 0, 0, 0, nowMillis);
     }
   }
 
@@ -405,13 +460,30 @@ public final class EvidenceLedger {
   /// @return the verdict, to one thread: it reports the flip, which has happened by now. Whoever weighs the tripping line flips,
   ///     before it weighs or does anything else.
   public @Nullable Trip record(Observation observation, long nowMillis) {
+    if (observation instanceof Observation.Measured measured) {
+      check(measured);
+    }
     count(observation);
     if (!decided && interest.in(observation)) {
       long number = take();
-      log.write(number, observation, nowMillis);
-      weigh();
+      if (number != NO_LINE) {
+        log.write(number, observation, nowMillis);
+        weigh();
+      }
     }
     return isBounded(observation) ? capped(nowMillis) : verdict();
+  }
+
+  /// A line that cannot be weighed would stand in the way of all that come after it.
+  private void check(Observation.Measured measured) {
+    int rule = measured.rule();
+    if (rule < 0 || rule >= rules.rules().size() || !(rules.rules().get(rule) instanceof StopRule.DriftRule drift)) {
+      throw new IllegalArgumentException("measured for rule " + rule + ", which is no drift rule");
+    }
+    if (drift instanceof StopRule.BinDrift bins && !(measured.value() >= 0 && measured.value() < bins.shares().size())) {
+      throw new IllegalArgumentException(
+          "measured for %s: bin %s is not between 0 and %d".formatted(bins.name(), measured.value(), bins.shares().size() - 1));
+    }
   }
 
   private void count(Observation observation) {
@@ -466,9 +538,7 @@ public final class EvidenceLedger {
   /// @return the verdict, to one thread
   public @Nullable Trip tick(long nowMillis) {
     if (!decided && scales.wantsTick(nowMillis)) {
-      long number = take();
-      log.write(number, Kind.TICK, 0, 0, 0, 0, nowMillis);
-      weigh();
+      write(Kind.TICK, 0, 0, 0, 0, nowMillis);
     }
     return verdict();
   }
@@ -476,9 +546,7 @@ public final class EvidenceLedger {
   /// Freezes a latency quantile of the baseline, in nanoseconds: from now on calls of both variants are held against it.
   public void freeze(int rule, int part, long nanos, long nowMillis) {
     if (!decided) {
-      long number = take();
-      log.write(number, Kind.FROZEN, 0, part, nanos, rule, nowMillis);
-      weigh();
+      write(Kind.FROZEN, 0, part, nanos, rule, nowMillis);
     }
   }
 
@@ -487,22 +555,35 @@ public final class EvidenceLedger {
     return scales.frozenNanos(rule, part);
   }
 
-  /// Takes the number of a new line. Waits only if half a lap of lines is waiting to be weighed, and helps with that.
+  /// Takes the number of a new line. Nobody waits: if half a lap of lines is waiting to be weighed, because the writer of the
+  /// first one has lost its processor, new ones are left out, whatever they say. That can delay an alarm.
+  ///
+  /// @return [#NO_LINE] if there is no room, and after the verdict: the line would be written over one that a replay needs
   private long take() {
-    long number = words.increment(TAKEN) - 1;
-    while (number - words.get(WEIGHED) >= log.capacity() / 2) {
-      if (decided) {
-        break; // nobody weighs any more; the line is in nobody's way
+    long number = words.get(TAKEN);
+    while (!decided && number - words.get(WEIGHED) < log.capacity() / 2) {
+      if (words.compareAndSet(TAKEN, number, number + 1)) {
+        return number;
       }
-      weigh();
-      Thread.onSpinWait();
+      number = words.get(TAKEN);
     }
-    return number;
+    if (!decided) {
+      words.increment(LEFT_OUT);
+    }
+    return NO_LINE;
+  }
+
+  /// A line of the ledger's own.
+  private void write(Kind kind, int place, long keyHash, long a, long b, long nowMillis) {
+    long number = take();
+    if (number != NO_LINE) {
+      log.write(number, kind, place, keyHash, a, b, nowMillis);
+      weigh();
+    }
   }
 
   /// Weighs what is ready, unless another thread does.
   private void weigh() {
-
     // Looking again after letting go: a line published in between has found the scales taken.
     while (!decided && log.isPublished(words.get(WEIGHED)) && weighing.compareAndSet(false, true)) {
       try {
@@ -514,7 +595,7 @@ public final class EvidenceLedger {
           words.setRelease(WEIGHED, number);
           if (trip != null) {
             decide(trip);
-          } else if ((number & (log.capacity() / 2 - 1)) == 0) {
+          } else if ((number & (log.capacity() / SAVES - 1)) == 0) {
             save(number);
           }
         }
@@ -579,6 +660,10 @@ public final class EvidenceLedger {
 
   private void discovered(String name) {
     int index = names.size();
+    // Known: its name was written down by a process that died before it had weighed the line.
+    if (found.get().getOrDefault(name, WANTED) >= 0 || index >= segments.capacity() - segments.declaredAndOther()) {
+      return;
+    }
     int at = plan.namesAt() + NAME * index;
     byte[] bytes = name.getBytes(StandardCharsets.UTF_8);
     for (int i = 0; i < bytes.length; i++) {
@@ -586,8 +671,8 @@ public final class EvidenceLedger {
       words.setPlain(word, words.getPlain(word) | ((bytes[i] & 0xFFL) << (8 * (i % 8))));
     }
     words.set(at, bytes.length);
-    names.add(name);
-    found.put(name, segments.declaredAndOther() + index);
+    names = Stream.concat(names.stream(), Stream.of(name)).toList();
+    put(name, segments.declaredAndOther() + index);
   }
 
   // --- reading --------------------------------------------------------------------------------------------------------
@@ -611,6 +696,12 @@ public final class EvidenceLedger {
     return scales.bad(rule, segment);
   }
 
+  /// Bad observations over all traffic, those of requests from older epochs included: they decide nothing against the candidate,
+  /// and are not overlooked in its favour.
+  public long badOfAnyEpoch(int rule) {
+    return scales.bad(rule, ArmedRule.OVERALL) + scales.stale(rule);
+  }
+
   /// What a rule's bad observations are among: for limits the events dispatched, in flight included, else those it looked at.
   public long events(int rule, int segment) {
     return rules.rules().get(rule) instanceof StopRule.LimitRule limit
@@ -626,6 +717,11 @@ public final class EvidenceLedger {
       case CANDIDATE_ASSIGNMENTS -> words.get(block + LIVE_ASSIGNED);
       case COMPARISONS -> words.get(block + COMPARISONS_DISPATCHED);
     };
+  }
+
+  /// Lines for which there was no room in the log.
+  public long leftOut() {
+    return words.get(LEFT_OUT);
   }
 
   /// A test's evidence at this moment, unweighted.
@@ -680,6 +776,7 @@ public final class EvidenceLedger {
 
   /// Marks fresh memory as this rollout's, at its first exposure.
   public void initialize(long mark, long exposure) {
+    weighsHere = true;
     for (int place = 0; place <= segments.capacity(); place++) {
       words.set(block(place - 1) + SPACING, scales.spacing(place));
     }
@@ -693,9 +790,14 @@ public final class EvidenceLedger {
     return word == 0 ? 0 : word ^ LAYOUT_VERSION;
   }
 
-  /// The place of the weights that are saved at this line: one of two, in turn.
+  /// The place of the weights that are saved at this line: one of three, in turn.
   private int saved(long number) {
-    return savedAt + (int) ((number / (log.capacity() / 2)) & 1) * (1 + scales.words());
+    return savedAt + (int) (number / (log.capacity() / SAVES) % SAVED) * (1 + scales.words());
+  }
+
+  /// The last line at which weights were to be saved by now.
+  private long lastSave(long weighed) {
+    return weighed - weighed % (log.capacity() / SAVES);
   }
 
   private void save(long number) {
@@ -718,9 +820,8 @@ public final class EvidenceLedger {
         bytes[b] = (byte) (words.getPlain(at + 1 + b / 8) >>> (8 * (b % 8)));
       }
       String name = new String(bytes, StandardCharsets.UTF_8);
-      found.put(name, segments.declaredAndOther() + names.size());
-      names.add(name);
-      wanted.incrementAndGet();
+      put(name, segments.declaredAndOther() + names.size());
+      names = Stream.concat(names.stream(), Stream.of(name)).toList();
     }
   }
 
@@ -729,11 +830,13 @@ public final class EvidenceLedger {
   ///
   /// @return a verdict that the former process did not come to any more; null for none
   public @Nullable Trip restore() {
-    long first = load(scales, true);
+    weighsHere = true;
     long weighed = words.get(WEIGHED);
+    long first = load(scales, lastSave(weighed));
+    Trip last = null;
     for (long number = first; number < weighed; number++) {
       log.read(number, evidence);
-      scales.weigh(evidence, number);
+      last = scales.weigh(evidence, number);
     }
     interest = interest();
     if (words.get(TRIP) != 0) {
@@ -742,6 +845,9 @@ public final class EvidenceLedger {
         flip(); // died between the verdict and the flip
       }
       return null;
+    }
+    if (last != null) {
+      decide(last); // died between the tripping line and the verdict
     }
     // Lines that were taken but never published: their writers died.
     long taken = words.get(TAKEN);
@@ -754,24 +860,19 @@ public final class EvidenceLedger {
     return verdict();
   }
 
-  /// @param latest else the earlier one, if the lines after it are still there
+  /// Weights as they were at this line, or, if a process died while it saved them, a quarter lap before.
+  ///
   /// @return the first line that is not in the weights
-  private long load(Scales into, boolean latest) {
-    long half = log.capacity() / 2;
-    long weighed = words.get(WEIGHED);
-    long newest = weighed / half * half;
-    long wantedLine = latest ? newest : Math.max(0, newest - half);
-    if (wantedLine > 0 && words.get(saved(wantedLine)) != wantedLine) {
-      wantedLine -= latest ? half : 0; // died while saving
-    }
-    if (wantedLine <= 0) {
+  private long load(Scales into, long number) {
+    long from = number > 0 && words.get(saved(number)) != number ? number - log.capacity() / SAVES : number;
+    if (from <= 0) {
       return 0;
     }
-    if (words.get(saved(wantedLine)) != wantedLine) {
-      throw new IllegalStateException("the weights at line " + wantedLine + " were not saved");
+    if (words.get(saved(from)) != from) {
+      throw new IllegalStateException("the weights at line " + from + " were not saved");
     }
-    into.load(words, saved(wantedLine) + 1);
-    return wantedLine;
+    into.load(words, saved(from) + 1);
+    return from;
   }
 
   // --- replay ---------------------------------------------------------------------------------------------------------
@@ -782,64 +883,69 @@ public final class EvidenceLedger {
   /// @param lines weighed
   /// @param trip the verdict that the lines lead to; null for none
   /// @param then the verdict that was reached then; null for none
-  /// @param weightsCompared words of the weights that were saved on the way, each compared bit by bit; 0 where the lines pass none
+  /// @param weightsCompared words of the weights that were compared, bit by bit, with those of then: saved ones that the lines pass,
+  ///     and, where evidence is still being weighed, the present ones; 0 if there are neither
   /// @param identical whether verdict and weights are those of then, to the last bit
   public record Replay(
       long firstLine, long lines, @Nullable Trip trip, @Nullable Trip then, long weightsCompared, boolean identical) {}
 
-  /// Weighs the log again, with fresh scales, from as far back as it goes. Changes nothing, so the memory may be read-only, and
-  /// the rollout may go on meanwhile.
+  /// Weighs the log again, with fresh scales, from as far back as it goes. Meanwhile nobody else weighs. A ledger that was opened to
+  /// be looked at, neither begun nor restored, may lie in read-only memory: nothing in it is changed.
   ///
   /// @throws IllegalStateException if the log is damaged: the message says where
   public Replay replay() {
-    Trip before = trip(); // first: the log is then at least as long as it was at the verdict
-    long weighed = words.get(WEIGHED);
-    if (weighed < 0 || (before != null && before.line() >= weighed)) {
-      throw new IllegalStateException(
-          "the log has %d lines, but its verdict was reached at line %d".formatted(weighed, before == null ? -1 : before.line()));
-    }
-    long half = log.capacity() / 2;
-    long newest = weighed / half * half;
-    // Lines that are being written now take the places of the oldest; then only the later weights are of use.
-    boolean latest = !isThere(Math.max(0, newest - half), weighed);
     Scales fresh = plan.scales();
-    long first = load(fresh, latest);
+    while (!weighing.compareAndSet(false, true)) {
+    }
+    Replay replay;
+    try {
+      replay = replay(fresh);
+    } finally {
+      weighing.set(false);
+    }
+    if (weighsHere) {
+      weigh(); // what has come meanwhile
+    }
+    return replay;
+  }
+
+  private Replay replay(Scales fresh) {
+    long weighed = words.get(WEIGHED);
+    Trip then = trip();
+    if (weighed < 0 || (then != null && then.rule() >= rules.rules().size())) {
+      throw new IllegalStateException("the ledger is damaged: %d lines, verdict %s".formatted(weighed, then));
+    }
+    long saved = lastSave(weighed);
+    long first = load(fresh, Math.max(0, saved - log.capacity() / SAVES));
     Evidence line = new Evidence();
     Trip verdict = null;
     long compared = 0;
-    boolean sameWeights = true;
+    boolean identical = true;
     for (long number = first; number < weighed; number++) {
-      if (number == newest && number > first && words.get(saved(newest)) == newest) {
-        compared = fresh.words();
-        sameWeights = fresh.isSavedAs(words, saved(newest) + 1);
+      if (number == saved && number > first && words.get(saved(number)) == number) {
+        compared += fresh.words();
+        identical &= fresh.isSavedAt(words, saved(number) + 1);
       }
-      verdict = weighAgain(fresh, line, number, verdict);
+      Trip trip = weighAgain(fresh, line, number);
+      verdict = verdict == null ? trip : verdict;
     }
-    Trip then = before == null && verdict != null ? trip() : before; // it may have been reached just now
-    boolean identical = sameWeights && (verdict == null ? then == null : verdict.equals(then));
+    identical &= verdict == null ? then == null : verdict.equals(then);
+    if (weighsHere) {
+      compared += fresh.words();
+      identical &= fresh.isAt(scales);
+    }
     return new Replay(first, weighed - first, verdict, then, compared, identical);
   }
 
-  private boolean isThere(long from, long to) {
-    for (long number = from; number < to; number++) {
-      if (!log.isPublished(number)) {
-        return false;
-      }
+  private @Nullable Trip weighAgain(Scales fresh, Evidence line, long number) {
+    if (!log.isPublished(number)) {
+      throw new IllegalStateException("line %d of the log is damaged".formatted(number));
     }
-    return true;
-  }
-
-  private @Nullable Trip weighAgain(Scales fresh, Evidence line, long number, @Nullable Trip verdict) {
-    Trip trip;
     try {
       log.read(number, line);
-      trip = fresh.weigh(line, number);
+      return fresh.weigh(line, number);
     } catch (IndexOutOfBoundsException | ClassCastException e) {
       throw new IllegalStateException("line %d of the log is damaged: %s".formatted(number, e.getMessage()), e);
     }
-    if (!log.isPublished(number)) {
-      throw new IllegalStateException("line %d of the log is damaged, or was written over".formatted(number));
-    }
-    return verdict == null ? trip : verdict;
   }
 }

@@ -119,7 +119,10 @@ final class EvidenceLog {
     words.setPlain(at + B, b);
     words.setPlain(at + AT, atMillis);
     words.setPlain(at + EPOCH, epoch);
-    words.setRelease(at + NUMBER, number + 1);
+    // Not merely released: this thread goes on to ask whether an earlier line is ready, and the thread that writes the earlier line
+    // asks for this one. Were both stores still on their way at that moment, neither would see the other's line, and nobody would
+    // weigh them.
+    words.set(at + NUMBER, number + 1);
   }
 
   /// Fills the line of a writer that died.
@@ -130,7 +133,7 @@ final class EvidenceLog {
   // --- reading: one thread at a time -----------------------------------------------------------------------------------
 
   boolean isPublished(long number) {
-    return words.getAcquire(line(number) + NUMBER) == number + 1;
+    return words.get(line(number) + NUMBER) == number + 1;
   }
 
   Kind kind(long number) {

@@ -47,8 +47,9 @@ final class Scales {
   /// Bits that remember keys; a power of two.
   private static final int KEY_BITS = 1 << 20;
 
-  /// The evidence of the baseline's own drift from which on the candidate's is taken for the world's.
-  private static final double DRIFTS_TOO = 20;
+  /// The evidence of the baseline's own drift from which on the candidate's is taken for the world's. Low, because whether the world
+  /// drifts is found out by both at about the same time, and the candidate's test may well be ahead.
+  private static final double DRIFTS_TOO = 2;
 
   /// A slice lasts this part of the longest call, so this many slices are open at a time.
   private static final int SLICES_OPEN = 4;
@@ -78,8 +79,11 @@ final class Scales {
   private final int acceptancesAt;
   private final int badAt;
   private final int eventsAt;
+  private final int staleAt;
+  private final int baselinesAt;
   private final int generationsAt;
   private final int spacingsAt;
+  private final int spacedSinceAt;
   private final int frozenAt;
   private final int waitingAt;
   private final int keysAt;
@@ -106,9 +110,12 @@ final class Scales {
     this.state = new double[acceptancesAt + acceptances.stream().mapToInt(EProcess::size).sum()];
     this.badAt = FIXED;
     this.eventsAt = badAt + all.size() * places;
-    this.generationsAt = eventsAt + all.size() * places;
+    this.staleAt = eventsAt + all.size() * places;
+    this.baselinesAt = staleAt + all.size();
+    this.generationsAt = baselinesAt + all.size();
     this.spacingsAt = generationsAt + places;
-    this.frozenAt = spacingsAt + places;
+    this.spacedSinceAt = spacingsAt + places;
+    this.frozenAt = spacedSinceAt + places;
     this.waitingAt = frozenAt + all.stream().mapToInt(Scales::parts).sum();
     this.keysAt = waitingAt + (ratios ? WAITING_MAX : 0);
     this.longs = new long[keysAt + (ratioOfKeys ? KEY_BITS / Long.SIZE : 0)];
@@ -187,7 +194,12 @@ final class Scales {
       StopRule rule = all.get(r);
       switch (rule) {
         case StopRule.LimitRule limit -> {
-          if (evidence.isCurrent() && limit.isBad(evidence)) {
+          if (!limit.isBad(evidence)) {
+            continue;
+          }
+          if (!evidence.isCurrent()) {
+            longs[staleAt + r]++;
+          } else {
             add(badAt, r, segment);
             changed = true;
             learnBad(r, limit, segment, evidence, evidence.segmentGeneration());
@@ -221,6 +233,7 @@ final class Scales {
         case StopRule.DriftRule drift -> {
           if (evidence.isCurrent() && evidence.kind() == Evidence.Kind.MEASURED && evidence.rule() == r) {
             add(eventsAt, r, segment);
+            longs[baselinesAt + r] += evidence.variant() == Variant.BASELINE ? 1 : 0;
             changed = true;
             learnDrift(r, drift, evidence);
           }
@@ -262,10 +275,12 @@ final class Scales {
     }
   }
 
-  /// A failure that returns after more than one restart counts for few bets: restart less often here.
+  /// A failure that returns after more than one restart counts for few bets: restart less often here. Failures from before the
+  /// last such change say nothing about the spacing that there is now; a burst of late ones would otherwise put an end to restarts.
   private void adaptSpacing(int place, long generation) {
-    if (longs[generationsAt + place] - generation > 1) {
+    if (longs[generationsAt + place] - generation > 1 && generation >= longs[spacedSinceAt + place]) {
       longs[spacingsAt + place] = Math.min(SPACING_MAX, 2 * longs[spacingsAt + place]);
+      longs[spacedSinceAt + place] = longs[generationsAt + place] + 1;
     }
   }
 
@@ -299,7 +314,10 @@ final class Scales {
     ArmedRule baselines = testsIn[0][indexOf(rule, 1, ArmedRule.OVERALL)];
     double candidate = candidates.test().evidence(state, candidates.at());
     double baseline = baselines.test().evidence(state, baselines.at());
-    boolean both = baseline >= DRIFTS_TOO;
+    // Where few requests are the baseline's it could not have noticed what the candidate has.
+    long baselinesSeen = longs[baselinesAt + rule];
+    boolean comparable = 2 * baselinesSeen >= longs[eventsAt + rule] - baselinesSeen;
+    boolean both = baseline >= DRIFTS_TOO || !comparable;
     // Leaving a term out keeps the weighted mean at or below an e-process.
     state[weightIndexIn[0][indexOf(rule, 0, ArmedRule.OVERALL)]] = both ? 0 : candidates.share() * candidate;
     double threshold = rules.threshold() / candidates.share();
@@ -641,6 +659,11 @@ final class Scales {
     return longs[badAt + (segment + 1) * rules.rules().size() + rule];
   }
 
+  /// Observations of requests from older epochs that would have been against the candidate.
+  long stale(int rule) {
+    return longs[staleAt + rule];
+  }
+
   /// Observations that a rule has looked at; for limits see the counts of dispatched events.
   long events(int rule, int segment) {
     return longs[eventsAt + (segment + 1) * rules.rules().size() + rule];
@@ -673,10 +696,6 @@ final class Scales {
     return longs[HOLDING];
   }
 
-  int discovered() {
-    return (int) longs[DISCOVERED];
-  }
-
   long frozenNanos(int rule, int part) {
     return longs[frozenAt + frozenIndex(rule) + part];
   }
@@ -696,8 +715,17 @@ final class Scales {
     }
   }
 
-  /// Whether these weights are the saved ones, to the last bit.
-  boolean isSavedAs(LedgerWords words, int at) {
+  void load(LedgerWords words, int at) {
+    for (int i = 0; i < state.length; i++) {
+      state[i] = Double.longBitsToDouble(words.getPlain(at + i));
+    }
+    for (int i = 0; i < longs.length; i++) {
+      longs[i] = words.getPlain(at + state.length + i);
+    }
+  }
+
+  /// Whether the weights are those saved here, to the last bit.
+  boolean isSavedAt(LedgerWords words, int at) {
     for (int i = 0; i < state.length; i++) {
       if (words.getPlain(at + i) != Double.doubleToRawLongBits(state[i])) {
         return false;
@@ -711,12 +739,8 @@ final class Scales {
     return true;
   }
 
-  void load(LedgerWords words, int at) {
-    for (int i = 0; i < state.length; i++) {
-      state[i] = Double.longBitsToDouble(words.getPlain(at + i));
-    }
-    for (int i = 0; i < longs.length; i++) {
-      longs[i] = words.getPlain(at + state.length + i);
-    }
+  /// Whether the weights are those of other scales for the same rules, to the last bit.
+  boolean isAt(Scales other) {
+    return Arrays.equals(state, other.state) && Arrays.equals(longs, other.longs);
   }
 }

@@ -98,15 +98,17 @@ public final class ArmedRules {
     long holding = rules.stream().filter(rule -> rule.action() == Action.HOLD).count();
     for (int r = 0; r < rules.size(); r++) {
       StopRule rule = rules.get(r);
+      // One for all places: a test is a table, what it has learnt is elsewhere.
+      List<EProcess> tests = tests(rule);
       if (rule.action() == Action.HOLD) {
-        add(rule, r, ArmedRule.OVERALL, 1.0 / holding);
+        add(rule, tests, r, ArmedRule.OVERALL, 1.0 / holding);
         continue;
       }
       if (!spends(rule)) {
         continue;
       }
       if (holdsOverall(rule)) {
-        add(rule, r, ArmedRule.OVERALL, OVERALL_SHARE / all / overall);
+        add(rule, tests, r, ArmedRule.OVERALL, OVERALL_SHARE / all / overall);
       }
       if (!holdsInSegments(rule)) {
         continue;
@@ -114,16 +116,15 @@ public final class ArmedRules {
       for (int segment = 0; segment < segments.capacity(); segment++) {
         if (segment >= segments.declaredAndOther()) {
           int j = segment - segments.declaredAndOther() + 1;
-          add(rule, r, segment, DISCOVERED_SHARE / all / found * shareOf(j));
+          add(rule, tests, r, segment, DISCOVERED_SHARE / all / found * shareOf(j));
         } else if (segments.anyDeclared()) {
-          add(rule, r, segment, DECLARED_SHARE / all / each / segments.declaredAndOther());
+          add(rule, tests, r, segment, DECLARED_SHARE / all / each / segments.declaredAndOther());
         }
       }
     }
   }
 
-  private void add(StopRule rule, int index, int segment, double share) {
-    List<EProcess> tests = tests(rule);
+  private void add(StopRule rule, List<EProcess> tests, int index, int segment, double share) {
     for (int part = 0; part < tests.size(); part++) {
       // The baseline's own drift is watched beside the candidate's; it stops nothing.
       double partShare = rule instanceof StopRule.DriftRule ? (part == 0 ? share : 0) : share / tests.size();

@@ -28,8 +28,12 @@ final class ByHand {
   int weight = 2_000;
 
   ByHand(Plan plan) {
+    this(plan, LedgerWords.onHeap(plan.wordsNeeded()));
+  }
+
+  ByHand(Plan plan, LedgerWords words) {
     this.plan = plan;
-    this.words = LedgerWords.onHeap(plan.wordsNeeded());
+    this.words = words;
     this.ledger = new EvidenceLedger(plan, words);
     ledger.initialize(MARK, Exposure.of(5, weight, 100));
   }

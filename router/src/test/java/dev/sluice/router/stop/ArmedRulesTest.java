@@ -97,7 +97,7 @@ final class ArmedRulesTest {
       spent += ArmedRules.alphaOfAttempt(0.001, attempt);
     }
     assertThat(spent).isBetween(0.000999, 0.001);
-    assertThat(ArmedRules.alphaOfAttempt(0.001, 1)).isCloseTo(0.0009, within(1e-15));
+    assertThat(ArmedRules.alphaOfAttempt(0.001, 1)).isCloseTo(0.00095, within(1e-15));
     assertThat(ArmedRules.alphaOfAttempt(0.001, 3)).isLessThan(ArmedRules.alphaOfAttempt(0.001, 2));
   }
 
