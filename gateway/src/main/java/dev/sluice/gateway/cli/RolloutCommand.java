@@ -6,9 +6,13 @@ import dev.sluice.gateway.cli.Failures.InvalidInput;
 import dev.sluice.gateway.cli.picture.Figures;
 import dev.sluice.gateway.cli.picture.LivePicture;
 import dev.sluice.gateway.cli.picture.RolloutPicture;
+import dev.sluice.gateway.cli.report.ReportDocument;
+import dev.sluice.gateway.control.ControlFailure;
+import dev.sluice.gateway.control.Records;
 import dev.sluice.proto.control.v1.AbortRolloutRequest;
 import dev.sluice.proto.control.v1.CreateRolloutRequest;
 import dev.sluice.proto.control.v1.Event;
+import dev.sluice.proto.control.v1.GetReportRequest;
 import dev.sluice.proto.control.v1.GetRolloutRequest;
 import dev.sluice.proto.control.v1.Label;
 import dev.sluice.proto.control.v1.ListEventsRequest;
@@ -19,8 +23,11 @@ import dev.sluice.proto.control.v1.PauseRolloutRequest;
 import dev.sluice.proto.control.v1.PromoteRolloutRequest;
 import dev.sluice.proto.control.v1.ReportLabelsRequest;
 import dev.sluice.proto.control.v1.ReportLabelsResponse;
+import dev.sluice.proto.control.v1.Replay;
+import dev.sluice.proto.control.v1.ReplayRolloutRequest;
 import dev.sluice.proto.control.v1.ResumeRolloutRequest;
 import dev.sluice.proto.control.v1.Rollout;
+import dev.sluice.proto.control.v1.RolloutReport;
 import dev.sluice.proto.control.v1.RolloutServiceGrpc;
 import dev.sluice.proto.control.v1.RolloutServiceGrpc.RolloutServiceBlockingStub;
 import dev.sluice.proto.control.v1.SetWeightRequest;
@@ -286,6 +293,74 @@ final class RolloutCommand {
     return 0;
   }
 
+  /// Where a rollout is looked at: in a running gateway, or in the files of one that has been stopped.
+  static final class Place {
+    @Option(
+        names = "--data",
+        paramLabel = "DIR",
+        description = "Read the data directory of a gateway that is not running, instead of asking one.")
+    private @Nullable Path data;
+  }
+
+  @Command(
+      description = {
+        "Weighs a rollout's evidence log again: does it lead to the same verdict, to the last bit?",
+        "Exit code 0 if so, 1 if not, 6 if the log is missing or damaged."
+      })
+  int replay(@Parameters(paramLabel = "NAME") String name, @Mixin Place place) throws ControlFailure {
+    Replay replay = replayed(name, place);
+    if (output.json()) {
+      output.print(replay);
+    } else {
+      output.print(ReplayWords.of(replay));
+    }
+    return replay.getIdentical() ? 0 : Failures.FAILED;
+  }
+
+  private Replay replayed(String name, Place place) throws ControlFailure {
+    Path data = place.data;
+    if (data != null) {
+      return Records.replayFrom(data, name);
+    }
+    try (Connection connection = control.open()) {
+      return rollouts(connection).replayRollout(ReplayRolloutRequest.newBuilder().setName(name).build());
+    }
+  }
+
+  // In lower case, because these names are what a person types.
+  enum ReportFormat { md, html }
+
+  @Command(description = "Writes the report of a rollout: one document that needs nothing else.")
+  int report(
+      @Parameters(paramLabel = "NAME") String name,
+      @Option(
+          names = "--format",
+          paramLabel = "FORMAT",
+          description = "${COMPLETION-CANDIDATES} (default: what the file's name ends with, else md).")
+      @Nullable ReportFormat format,
+      @Option(names = {"-f", "--file"}, paramLabel = "FILE", description = "Write it there (default: standard output).")
+      @Nullable Path file,
+      @Mixin Place place)
+      throws ControlFailure, IOException {
+    RolloutReport report = reported(name, place);
+    if (output.json()) {
+      output.print(report);
+      return 0;
+    }
+    ReportDocument document =
+        new ReportDocument(report, Explanation.of(report.getRollout()), ReplayWords.of(report.getReplay()));
+    boolean html = format == null ? file != null && file.toString().endsWith(".html") : format == ReportFormat.html;
+    String text = html ? document.html() : document.markdown();
+    if (file == null) {
+      output.out().print(text);
+      output.out().flush();
+    } else {
+      Files.writeString(file, text);
+      output.err().println("sluice: %s: %,d bytes".formatted(file, Files.size(file)));
+    }
+    return 0;
+  }
+
   private static Label label(String text, String where) throws InvalidInput {
     int equals = text.lastIndexOf('=');
     String value = equals < 0 ? "" : text.substring(equals + 1);
@@ -293,6 +368,16 @@ final class RolloutCommand {
       throw new InvalidInput(where + " is no label; expected ID=0 or ID=1");
     }
     return Label.newBuilder().setRequestId(text.substring(0, equals)).setValue(Integer.parseInt(value)).build();
+  }
+
+  private RolloutReport reported(String name, Place place) throws ControlFailure {
+    Path data = place.data;
+    if (data != null) {
+      return Records.reportFrom(data, name, System.currentTimeMillis());
+    }
+    try (Connection connection = control.open()) {
+      return rollouts(connection).getReport(GetReportRequest.newBuilder().setName(name).build());
+    }
   }
 
   @Command(description = "Prints the audit trail, oldest first.")

@@ -4,6 +4,7 @@ import dev.sluice.gateway.routing.LiveRollout;
 import dev.sluice.gateway.store.AuditEvent;
 import dev.sluice.proto.control.v1.AbortRolloutRequest;
 import dev.sluice.proto.control.v1.CreateRolloutRequest;
+import dev.sluice.proto.control.v1.GetReportRequest;
 import dev.sluice.proto.control.v1.GetRolloutRequest;
 import dev.sluice.proto.control.v1.Label;
 import dev.sluice.proto.control.v1.ListEventsRequest;
@@ -14,8 +15,11 @@ import dev.sluice.proto.control.v1.PauseRolloutRequest;
 import dev.sluice.proto.control.v1.PromoteRolloutRequest;
 import dev.sluice.proto.control.v1.ReportLabelsRequest;
 import dev.sluice.proto.control.v1.ReportLabelsResponse;
+import dev.sluice.proto.control.v1.Replay;
+import dev.sluice.proto.control.v1.ReplayRolloutRequest;
 import dev.sluice.proto.control.v1.ResumeRolloutRequest;
 import dev.sluice.proto.control.v1.Rollout;
+import dev.sluice.proto.control.v1.RolloutReport;
 import dev.sluice.proto.control.v1.RolloutServiceGrpc.RolloutServiceImplBase;
 import dev.sluice.proto.control.v1.SetWeightRequest;
 import dev.sluice.proto.control.v1.WatchRolloutRequest;
@@ -62,7 +66,7 @@ public final class RolloutService extends RolloutServiceImplBase {
 
   @Override
   public void getRollout(GetRolloutRequest request, StreamObserver<Rollout> out) {
-    reply(out, () -> RolloutMessages.rollout(controller().get(request.getName())));
+    reply(out, () -> controller().message(request.getName()));
   }
 
   @Override
@@ -249,6 +253,16 @@ public final class RolloutService extends RolloutServiceImplBase {
           }
           return response.build();
         });
+  }
+
+  @Override
+  public void replayRollout(ReplayRolloutRequest request, StreamObserver<Replay> out) {
+    reply(out, () -> controller().replay(request.getName()));
+  }
+
+  @Override
+  public void getReport(GetReportRequest request, StreamObserver<RolloutReport> out) {
+    reply(out, () -> controller().report(request.getName()));
   }
 
   private Rollout command(String name, RolloutEvent event, String actor, long expectedRevision) throws ControlFailure {

@@ -79,6 +79,8 @@ public final class LiveRollout implements AutoCloseable {
   /// By segment; those of segments found on the way are made when they are first needed.
   private final AtomicReferenceArray<SegmentRecorder> recorders;
 
+  private final DistinctKeys baselineKeys = new DistinctKeys();
+  private final DistinctKeys candidateKeys = new DistinctKeys();
   private final CircuitBreaker breaker;
   private final Shadow shadow;
   private final LongAdder assignedAfterFlip = new LongAdder();
@@ -156,10 +158,17 @@ public final class LiveRollout implements AutoCloseable {
     long seenNanos = System.nanoTime();
     long nowMillis = nowMillis();
     if (ledger.assigned(assignment, nowMillis)) {
-      return assignment;
+      return counted(assignment);
     }
     report(ledger.capped(nowMillis), seenNanos, request.id());
-    return assignment.byBaseline();
+    return counted(assignment.byBaseline());
+  }
+
+  private Assignment counted(Assignment assignment) {
+    if (assignment.keyHash() != Assignment.NO_KEY) {
+      (assignment.variant() == Variant.BASELINE ? baselineKeys : candidateKeys).add(assignment.keyHash());
+    }
+    return assignment;
   }
 
   static long nowMillis() {
@@ -318,6 +327,11 @@ public final class LiveRollout implements AutoCloseable {
 
   public long assignedAfterFlip() {
     return assignedAfterFlip.sum();
+  }
+
+  /// About how many distinct sticky keys had a request given to this variant.
+  public long distinctKeys(Variant variant) {
+    return (variant == Variant.BASELINE ? baselineKeys : candidateKeys).count();
   }
 
   public long shadowsDropped() {
