@@ -153,7 +153,7 @@ public final class LiveRollout implements AutoCloseable {
 
   /// Counts a live request for the variant that is to answer it.
   ///
-  /// @return the assignment, or the baseline's where a hard bound of the note has been reached
+  /// @return the assignment, or the baseline's where a hard bound of the note has been reached and it is no dry run
   Assignment admit(Assignment assignment, InferenceRequest request) {
     long seenNanos = System.nanoTime();
     long nowMillis = nowMillis();
@@ -282,14 +282,21 @@ public final class LiveRollout implements AutoCloseable {
   /// The baseline's latency quantiles become fixed once enough of its answers have been seen.
   private void freezeQuantiles() {
     for (int rule = 0; rule < note.stopRules().size(); rule++) {
-      if (note.stopRules().get(rule) instanceof StopRule.LatencyRatio ratio && ledger.frozenNanos(rule, 0) == 0) {
+      if (note.stopRules().get(rule) instanceof StopRule.LatencyRatio ratio) {
+        freezeQuantiles(rule, ratio);
+      }
+    }
+  }
+
+  private void freezeQuantiles(int rule, StopRule.LatencyRatio ratio) {
+    for (int part = 0; part < ratio.parts(); part++) {
+      if (ledger.frozenNanos(rule, part) == 0) {
         Histogram baseline = total().baseline().latencyNanos();
-        if (baseline.getTotalCount() >= StopRule.LatencyRatio.OBSERVATIONS_MIN) {
-          for (int part = 0; part < ratio.parts(); part++) {
-            long nanos = baseline.getValueAtPercentile(ratio.quantiles().get(part) * 100);
-            ledger.freeze(rule, part, Math.max(1, nanos), nowMillis());
-          }
+        if (baseline.getTotalCount() < StopRule.LatencyRatio.OBSERVATIONS_MIN) {
+          return;
         }
+        long nanos = baseline.getValueAtPercentile(ratio.quantiles().get(part) * 100);
+        ledger.freeze(rule, part, Math.max(1, nanos), nowMillis());
       }
     }
   }

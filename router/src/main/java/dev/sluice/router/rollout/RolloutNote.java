@@ -167,9 +167,13 @@ public record RolloutNote(
     return new ArmedRules(stopRules, ArmedRules.alphaOfAttempt(alpha, attempt), allSegments());
   }
 
+  /// The candidate is given up on after one timeout; the baseline, which has all of the caller's time, is given this many.
+  /// Rules about both side by side leave out what takes longer.
+  private static final int CALL_TIMEOUTS = 2;
+
   /// What the evidence of such an attempt needs to know.
   public EvidenceLedger.Plan plan(int attempt) {
-    return new EvidenceLedger.Plan(arm(attempt), margins(), fallback.timeoutMillis(), EvidenceLedger.Plan.LINES,
+    return new EvidenceLedger.Plan(arm(attempt), margins(), CALL_TIMEOUTS * fallback.timeoutMillis(), EvidenceLedger.Plan.LINES,
         mode == Mode.LIVE);
   }
 
