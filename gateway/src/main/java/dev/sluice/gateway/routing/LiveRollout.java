@@ -161,7 +161,7 @@ public final class LiveRollout implements AutoCloseable {
       return counted(assignment);
     }
     report(ledger.capped(nowMillis), seenNanos, request.id());
-    return counted(assignment.byBaseline());
+    return counted(note.mode() == RolloutNote.Mode.DRY_RUN ? assignment : assignment.byBaseline());
   }
 
   private Assignment counted(Assignment assignment) {

@@ -206,7 +206,8 @@ class RuleFamiliesTest {
         await().until(() -> gateway.rollout("ruled").getState() == RolloutState.STOPPED);
         traffic.awaitAnswers(200);
         assertThat(traffic.failures()).isEmpty();
-        assertThat(traffic.answeredBy("candidate")).isEqualTo(50);
+        // Those that wait for the candidate when the bound is passed go back to the baseline.
+        assertThat(traffic.answeredBy("candidate")).isBetween(40L, 50L);
       }
       assertThat(gateway.rollout("ruled").getStop().getRule()).isEqualTo("max-requests");
     }

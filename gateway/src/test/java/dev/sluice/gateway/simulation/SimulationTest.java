@@ -28,6 +28,7 @@ class SimulationTest {
         candidate: 2
         segments: [country=DE, tier=vip]
         compare: { y: exact }
+        labels: { output: y, horizon: 1h }
         steps:
           - shadow: 100%
             until: { observations: 2000, time: 10s }
