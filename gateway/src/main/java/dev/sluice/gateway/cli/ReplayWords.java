@@ -17,7 +17,7 @@ final class ReplayWords {
         replay.getRollout(), Figures.count(replay.getLines()), Figures.count(replay.getFirstLine()),
         replay.getFirstLine() == 0 ? "" : " and the weights saved there", Figures.number(replay.getAlpha()), replay.getAttempt()));
     if (replay.getWeightsCompared() > 0) {
-      sentences.add("%s words of weights saved on the way were compared bit by bit.".formatted(Figures.count(replay.getWeightsCompared())));
+      sentences.add("%s words of the weights were compared with those of then, bit by bit.".formatted(Figures.count(replay.getWeightsCompared())));
     }
     sentences.add("now:     " + (replay.hasNow() ? verdict(replay.getNow(), replay.getThreshold()) : "no verdict"));
     sentences.add("then:    " + (replay.hasThen() ? verdict(replay.getThen(), replay.getThreshold()) : "no verdict"));

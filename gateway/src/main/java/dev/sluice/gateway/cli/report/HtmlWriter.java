@@ -28,7 +28,7 @@ final class HtmlWriter {
       table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
       th, td { padding: .3rem .7rem .3rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--grid); }
       th { color: var(--dim); font-weight: 600; border-color: var(--rule); white-space: nowrap; }
-      .figures { text-align: right; white-space: nowrap; }
+      .figures { text-align: right; } .figures, .time { white-space: nowrap; }
       .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: 1rem; margin: .6rem 0; }
       figure { margin: 0; padding: .8rem; background: var(--card); border: 1px solid var(--rule); border-radius: 6px; min-width: 0;
         max-width: 44rem; }
@@ -115,10 +115,14 @@ final class HtmlWriter {
   private static void row(Block.Table table, List<String> cells, String tag, StringBuilder page) {
     page.append("<tr>");
     for (int i = 0; i < cells.size(); i++) {
-      page.append('<').append(tag).append(table.isFigures(i) ? " class=\"figures\">" : ">").append(escape(cells.get(i)))
+      page.append('<').append(tag).append(style(table, i, cells.get(i))).append(escape(cells.get(i)))
           .append("</").append(tag).append('>');
     }
     page.append("</tr>\n");
+  }
+
+  private static String style(Block.Table table, int column, String cell) {
+    return table.isFigures(column) ? " class=\"figures\">" : cell.matches("\\d{4}-\\d\\d-\\d\\dT.*Z") ? " class=\"time\">" : ">";
   }
 
   private static void plot(Block.Plot plot, StringBuilder page) {

@@ -19,6 +19,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.function.DoubleFunction;
 import java.util.function.ToDoubleFunction;
+import org.jspecify.annotations.Nullable;
 
 /// The plots of a report as SVG, drawn by hand: a few paths need no library. Colours and sizes of letters are the style sheet's,
 /// so that a plot follows a reader's light or dark and a phone's width.
@@ -212,19 +213,30 @@ final class Plots {
     return distribution.getCount() == 0 ? "-" : Figures.micros(quantile.applyAsDouble(distribution));
   }
 
-  /// How far the candidate's answers are from the baseline's.
-  static Block.Plot disagreement(SegmentReport segment) {
-    Distribution distances = segment.getDisagreement();
-    List<String> text =
-        List.of("distance  " + Bars.sideBySide(distances, Distribution.getDefaultInstance(), 48)
-            + "  p50 %s, p99 %s".formatted(Figures.number(distances.getP50()), Figures.number(distances.getP99())));
-    List<Block.Key> keys =
-        List.of(new Block.Key("candidate", "distance between the answers: p50 %s, p99 %s, at most %s".formatted(
-            Figures.number(distances.getP50()), Figures.number(distances.getP99()), Figures.number(distances.getMax()))));
-    String title = "Distance between the answers " + where(segment);
+  /// How far the candidate's answers are from the baseline's, of those that are not the same; null if there is no shape to draw:
+  /// a comparison that says yes or no has none.
+  static Block.@Nullable Plot disagreement(SegmentReport segment) {
+    Distribution.Builder apart = segment.getDisagreement().toBuilder().clearBars();
+    segment.getDisagreement().getBarsList().stream().filter(bar -> bar.getUpper() > SAME).forEach(apart::addBars);
+    Distribution distances = apart.build();
+    if (distances.getBarsList().stream().filter(bar -> bar.getCount() > 0).limit(2).count() < 2) {
+      return null;
+    }
+    long different = distances.getBarsList().stream().mapToLong(Bar::getCount).sum();
+    String same = "%s of %s answers are the same".formatted(
+        Figures.count(distances.getCount() - different), Figures.count(distances.getCount()));
+    String title = "Distance between answers that differ, " + where(segment);
+    String numbers = "of all: p50 %s, p99 %s, at most %s".formatted(
+        Figures.number(distances.getP50()), Figures.number(distances.getP99()), Figures.number(distances.getMax()));
     return new Block.Plot(
-        title, distributions(title, distances, Distribution.getDefaultInstance(), Figures::number), text, keys);
+        title,
+        distributions(title, distances, Distribution.getDefaultInstance(), Figures::number),
+        List.of("distance  " + Bars.sideBySide(distances, Distribution.getDefaultInstance(), 48) + "  " + numbers, same),
+        List.of(new Block.Key("candidate", same + "; " + numbers)));
   }
+
+  /// Distances are kept in millionths: below one they are 0.
+  private static final double SAME = 1.5e-6;
 
   static String where(SegmentReport segment) {
     return segment.getSegment().isEmpty() ? "overall" : "in " + segment.getSegment();
@@ -244,7 +256,7 @@ final class Plots {
     double middle = both ? (frame.top() + frame.bottom()) / 2 : frame.bottom();
     double height = both ? (frame.bottom() - frame.top()) / 2 - 2 : frame.bottom() - frame.top() - 4;
     for (int power = (int) Math.ceil(low); power <= Math.floor(high); power++) {
-      if (high - low < 7 || power % 2 == 0) {
+      if (high - low < 4 || power % 2 == 0) {
         frame.tickX(svg, x.at(power), words.apply(Math.pow(10, power)));
       }
     }

@@ -184,7 +184,12 @@ public final class ReportDocument {
       blocks.add(new Block.Heading(3, "By cause"));
       blocks.add(new Block.Table(List.of("segment", "cause", "requests"), causes));
     }
-    drawn().stream().filter(segment -> segment.getDisagreement().getCount() > 0).forEach(segment -> blocks.add(Plots.disagreement(segment)));
+    for (SegmentReport segment : drawn()) {
+      Block.Plot plot = Plots.disagreement(segment);
+      if (plot != null) {
+        blocks.add(plot);
+      }
+    }
   }
 
   private static String share(long part, long whole) {
