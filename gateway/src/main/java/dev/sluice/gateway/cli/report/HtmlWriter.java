@@ -54,7 +54,8 @@ final class HtmlWriter {
       pre { background: var(--card); border: 1px solid var(--rule); border-radius: 6px; padding: .8rem; overflow-x: auto;
         font: .82rem/1.45 ui-monospace, "DejaVu Sans Mono", monospace; overflow-wrap: normal; }
       @media (max-width: 40rem) { body { padding: .6rem .8rem 2rem; } h1 { font-size: 1.35rem; } svg text { font-size: 15px; }
-        figure { padding: .5rem; } th, td { padding-right: .5rem; } table { font-size: .82rem; } }
+        figure { padding: .5rem; } th, td { padding-right: .5rem; } table { font-size: .82rem; }
+        td:not(.figures):not(.time):last-child { min-width: 9rem; } }
       @media print { figure { break-inside: avoid; } details { display: block; } }
       """;
 
