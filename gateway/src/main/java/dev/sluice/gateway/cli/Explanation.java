@@ -17,15 +17,19 @@ import java.util.stream.Collectors;
 final class Explanation {
   private static final int RULES_TOLD = 6;
 
+  /// Of the way to firing, on the logarithmic scale on which evidence grows.
+  private static final double HEARD_SOMETHING = 0.1;
+
   private Explanation() {}
 
   static List<String> of(Rollout rollout) {
     List<String> sentences = new ArrayList<>();
     sentences.add(whereItIs(rollout));
     if (rollout.hasStop()) {
-      sentences.addAll(whyItStopped(rollout.getStop()));
+      sentences.addAll(whyItStopped(rollout));
     }
     sentences.addAll(whyAnswersDisagreed(rollout));
+    sentences.addAll(whatHoldsIt(rollout));
     if (!rollout.getReason().isEmpty()) {
       sentences.add("Reason: " + rollout.getReason());
     }
@@ -68,15 +72,87 @@ final class Explanation {
     return "step %d of %d".formatted(RolloutPicture.step(rollout), rollout.getStepCount());
   }
 
-  private static List<String> whyItStopped(Stop stop) {
+  private static List<String> whyItStopped(Rollout rollout) {
+    Stop stop = rollout.getStop();
     List<String> sentences = new ArrayList<>();
-    sentences.add("%s: %s of the first %s %s; the rule fires when the %s comes within the first %s.".formatted(
-        place(stop.getRule(), stop.getSegment()), Figures.count(stop.getBad()), Figures.count(stop.getDispatched()),
-        badRequests(stop.getRule()), ordinal(stop.getBad()), Figures.count(stop.getBoundary())));
-    String request = stop.getRequestId().isEmpty() ? "" : " (request %s)".formatted(stop.getRequestId());
-    sentences.add("The flip came %s after that observation%s; requests assigned to the candidate after it: %s."
-        .formatted(Figures.micros(stop.getFlipNanos() / 1e3), request, Figures.count(stop.getAssignedAfterFlip())));
+    if (stop.getDryRun()) {
+      sentences.add("This is a dry run: the rules came to the verdict below, and nothing was stopped.");
+    }
+    sentences.add(whatFired(stop));
+    sentences.addAll(howSure(rollout));
+    sentences.addAll(whoElseHadHeardSomething(rollout));
+    if (!stop.getDryRun()) {
+      String request = stop.getRequestId().isEmpty() ? "" : " (request %s)".formatted(stop.getRequestId());
+      sentences.add("The flip came %s after that observation%s; requests assigned to the candidate after it: %s."
+          .formatted(Figures.micros(stop.getFlipNanos() / 1e3), request, Figures.count(stop.getAssignedAfterFlip())));
+    }
+    if (!stop.getEvidenceBits().isEmpty()) {
+      sentences.add("It was line %s of the evidence log; 'sluice rollout replay %s' weighs the log again."
+          .formatted(Figures.count(stop.getLine()), rollout.getName()));
+    }
     return sentences;
+  }
+
+  private static String whatFired(Stop stop) {
+    String place = place(stop.getRule(), stop.getSegment());
+    if (stop.getBoundary() > 0 && stop.getDispatched() <= stop.getBoundary()) {
+      return "%s: %s; the rule fires when the %s comes within the first %s.".formatted(
+          place, RuleWords.countedFirst(stop.getRule(), stop.getBad(), stop.getDispatched()), ordinal(stop.getBad()),
+          Figures.count(stop.getBoundary()));
+    }
+    String promise = RuleWords.promise(stop.getRule(), stop.getLimit());
+    return "%s: %s%s.".formatted(
+        place, RuleWords.counted(stop.getRule(), stop.getBad(), stop.getDispatched()), promise.isEmpty() ? "" : "; " + promise);
+  }
+
+  private static List<String> howSure(Rollout rollout) {
+    Stop stop = rollout.getStop();
+    if (RuleWords.isHardBound(stop.getRule())) {
+      return List.of("This is a hard bound of the note: it needs no statistics and spends nothing of alpha.");
+    }
+    if (stop.getThreshold() <= 0) {
+      return List.of();
+    }
+    List<String> sentences = new ArrayList<>();
+    String attempt = rollout.getAttempt() > 1 ? ", this being attempt %d".formatted(rollout.getAttempt()) : "";
+    sentences.add(
+        "Evidence of %s, and %s was enough: a healthy candidate ever comes that far with probability at most %s, over all rules, segments and looks of this rollout%s."
+            .formatted(
+                Figures.number(stop.getEvidence()), Figures.number(stop.getThreshold()),
+                Figures.number(1 / stop.getThreshold()), attempt));
+    if (stop.getAlphaShare() > 0) {
+      sentences.add("%s brought %s of it, with %s %% of the rollout's alpha (bits of the evidence: %s).".formatted(
+          place(stop.getRule(), stop.getSegment()), Figures.number(stop.getRuleEvidence()),
+          Figures.number(stop.getAlphaShare() * 100), stop.getEvidenceBits()));
+    }
+    return sentences;
+  }
+
+  private static List<String> whoElseHadHeardSomething(Rollout rollout) {
+    Stop stop = rollout.getStop();
+    List<String> others = rollout.getRulesList().stream()
+        .filter(rule -> !(rule.getRule().equals(stop.getRule()) && rule.getSegment().equals(stop.getSegment())))
+        .filter(rule -> rule.getBad() > 0 && RolloutPicture.nearness(rule) >= HEARD_SOMETHING)
+        .sorted(comparingDouble(RolloutPicture::nearness).reversed())
+        .limit(RULES_TOLD)
+        .map(rule -> "  " + distance(rule))
+        .toList();
+    if (others.isEmpty()) {
+      return rollout.getRulesCount() == 0 ? List.of() : List.of("No other rule had come a tenth of its way.");
+    }
+    List<String> sentences = new ArrayList<>();
+    sentences.add("Other rules had heard something too, nearest first:");
+    sentences.addAll(others);
+    return sentences;
+  }
+
+  private static List<String> whatHoldsIt(Rollout rollout) {
+    return rollout.getRulesList().stream()
+        .filter(RuleEvidence::getHolding)
+        .map(RuleEvidence::getRule)
+        .distinct()
+        .map(rule -> "%s holds the rollout: something is wrong that need not be the candidate; a person decides.".formatted(rule))
+        .toList();
   }
 
   /// Overall; a candidate that answers with no number at all is another matter than one that is a little off.
@@ -127,10 +203,14 @@ final class Explanation {
   }
 
   private static String distance(RuleEvidence rule) {
-    return "%s (limit %s): %s of %s %s%s; evidence %s, fires at %s.".formatted(
-        place(rule.getRule(), rule.getSegment()), Figures.number(rule.getLimit()), Figures.count(rule.getBad()),
-        Figures.count(rule.getDispatched()), badRequests(rule.getRule()), nextBad(rule),
-        Figures.number(rule.getEvidence()), Figures.number(rule.getThreshold()));
+    String place = place(rule.getRule(), rule.getSegment());
+    if (rule.getThreshold() == 0) {
+      return "%s: %s; evidence %s. It stops nothing by itself.".formatted(
+          place, RuleWords.counted(rule.getRule(), rule.getBad(), rule.getDispatched()), Figures.number(rule.getEvidence()));
+    }
+    return "%s (limit %s): %s%s; evidence %s, fires at %s.".formatted(
+        place, Figures.number(rule.getLimit()), RuleWords.counted(rule.getRule(), rule.getBad(), rule.getDispatched()),
+        nextBad(rule), Figures.number(rule.getEvidence()), Figures.number(rule.getThreshold()));
   }
 
   /// The boundary of a running rule is about the *next* bad event; mostly that one alone would not be enough.
@@ -141,20 +221,6 @@ final class Explanation {
 
   private static String place(String rule, String segment) {
     return segment.isEmpty() ? rule + " overall" : rule + " in " + segment;
-  }
-
-  /// What counts against the candidate, in the words of the rule's kind; rules may be named freely after it.
-  private static String badRequests(String rule) {
-    if (rule.startsWith("disagreement")) {
-      return "compared requests disagreed";
-    }
-    if (rule.startsWith("fail") || rule.startsWith("error")) {
-      return "requests failed";
-    }
-    if (rule.startsWith("latency") || rule.startsWith("slow")) {
-      return "requests were too slow";
-    }
-    return "requests counted against the candidate";
   }
 
   private static String ordinal(long number) {

@@ -4,6 +4,7 @@ import com.google.protobuf.Any;
 import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.rpc.BadRequest;
 import com.google.rpc.BadRequest.FieldViolation;
+import dev.sluice.gateway.control.ControlFailure;
 import io.grpc.Status;
 import io.grpc.StatusException;
 import io.grpc.StatusRuntimeException;
@@ -54,6 +55,17 @@ final class Failures {
     };
   }
 
+  /// Of what was read from files instead of asked for: the same codes.
+  private static int exitCode(ControlFailure.Kind kind) {
+    return switch (kind) {
+      case INVALID_NOTE, INVALID_ARGUMENT -> USAGE;
+      case NOT_FOUND -> NOT_FOUND;
+      case ALREADY_EXISTS, STALE -> CONFLICT;
+      case REFUSED -> REFUSED;
+      case UNAVAILABLE -> UNREACHABLE;
+    };
+  }
+
   static int ofExecution(Exception failure, CommandLine command, ParseResult parsed) {
     LOG.debug("{} failed", command.getCommandSpec().qualifiedName(), failure);
     return report(failure, command.getErr());
@@ -63,6 +75,7 @@ final class Failures {
     return switch (failure) {
       case StatusRuntimeException e -> report(e.getStatus(), e, err);
       case StatusException e -> report(e.getStatus(), e, err);
+      case ControlFailure e -> line(err, e.getMessage(), exitCode(e.kind()));
       case InvalidInput e -> line(err, e.getMessage(), USAGE);
       case IOException e -> line(err, described(e), FAILED);
       default -> line(err, described(failure), FAILED);

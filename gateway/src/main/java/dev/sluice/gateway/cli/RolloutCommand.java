@@ -6,18 +6,28 @@ import dev.sluice.gateway.cli.Failures.InvalidInput;
 import dev.sluice.gateway.cli.picture.Figures;
 import dev.sluice.gateway.cli.picture.LivePicture;
 import dev.sluice.gateway.cli.picture.RolloutPicture;
+import dev.sluice.gateway.cli.report.ReportDocument;
+import dev.sluice.gateway.control.ControlFailure;
+import dev.sluice.gateway.control.Records;
 import dev.sluice.proto.control.v1.AbortRolloutRequest;
 import dev.sluice.proto.control.v1.CreateRolloutRequest;
 import dev.sluice.proto.control.v1.Event;
+import dev.sluice.proto.control.v1.GetReportRequest;
 import dev.sluice.proto.control.v1.GetRolloutRequest;
+import dev.sluice.proto.control.v1.Label;
 import dev.sluice.proto.control.v1.ListEventsRequest;
 import dev.sluice.proto.control.v1.ListEventsResponse;
 import dev.sluice.proto.control.v1.ListRolloutsRequest;
 import dev.sluice.proto.control.v1.ListRolloutsResponse;
 import dev.sluice.proto.control.v1.PauseRolloutRequest;
 import dev.sluice.proto.control.v1.PromoteRolloutRequest;
+import dev.sluice.proto.control.v1.ReportLabelsRequest;
+import dev.sluice.proto.control.v1.ReportLabelsResponse;
+import dev.sluice.proto.control.v1.Replay;
+import dev.sluice.proto.control.v1.ReplayRolloutRequest;
 import dev.sluice.proto.control.v1.ResumeRolloutRequest;
 import dev.sluice.proto.control.v1.Rollout;
+import dev.sluice.proto.control.v1.RolloutReport;
 import dev.sluice.proto.control.v1.RolloutServiceGrpc;
 import dev.sluice.proto.control.v1.RolloutServiceGrpc.RolloutServiceBlockingStub;
 import dev.sluice.proto.control.v1.SetWeightRequest;
@@ -29,9 +39,12 @@ import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.time.Instant;
+import java.util.ArrayList;
 import java.util.Iterator;
 import java.util.List;
+import java.util.function.Consumer;
 import java.util.function.Function;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -40,6 +53,9 @@ import picocli.CommandLine.Parameters;
 /// `sluice rollout`: a release from its note to its end.
 @Command(name = "rollout", description = "Creates, follows and steers rollouts.")
 final class RolloutCommand {
+  /// What a server takes in one call.
+  private static final int LABELS_AT_ONCE = 10_000;
+
   @Mixin
   private Control control = new Control();
 
@@ -71,18 +87,34 @@ final class RolloutCommand {
       @Option(names = "--validate-only", description = "Check everything, change nothing.") boolean validateOnly,
       @Mixin Actor actor)
       throws IOException {
-    CreateRolloutRequest request =
-        CreateRolloutRequest.newBuilder()
-            .setNote(read(file))
-            .setValidateOnly(validateOnly)
-            .setActor(actor.name)
-            .build();
-    try (Connection connection = control.open()) {
-      Rollout rollout = rollouts(connection).createRollout(request);
-      if (validateOnly) {
-        output.err().println("sluice: %s is valid; nothing was changed".formatted(file));
+    return create(
+        control.open(), file, validateOnly, actor.name,
+        rollout -> {
+          if (validateOnly) {
+            output.err().println("sluice: %s is valid; nothing was changed".formatted(file));
+          }
+          print(rollout);
+        },
+        output);
+  }
+
+  /// Asks a server whether it would take a note. Nothing is printed if it would.
+  static int validate(Connection connection, Path file, Output output) throws IOException {
+    return create(connection, file, true, "", null, output);
+  }
+
+  private static int create(
+      Connection opened, Path file, boolean validateOnly, String actor, @Nullable Consumer<Rollout> created, Output output)
+      throws IOException {
+    try (Connection connection = opened) {
+      Rollout rollout =
+          rollouts(connection)
+              .createRollout(
+                  CreateRolloutRequest.newBuilder().setNote(read(file)).setValidateOnly(validateOnly).setActor(actor).build());
+      if (created != null) {
+        created.accept(rollout);
       }
-      return print(rollout);
+      return 0;
     } catch (StatusRuntimeException e) {
       List<FieldViolation> problems = Failures.fieldViolations(e);
       if (problems.isEmpty()) {
@@ -214,6 +246,140 @@ final class RolloutCommand {
     }
   }
 
+  @Command(description = "Tells a rollout what was true about requests that it has seen.")
+  int label(
+      @Parameters(index = "0", paramLabel = "NAME") String name,
+      @Parameters(index = "1..*", arity = "0..*", paramLabel = "ID=0|1",
+          description = "The id of a request, and whether the event came about.") List<String> labels,
+      @Option(names = {"-f", "--file"}, paramLabel = "FILE",
+          description = "Labels, one ID=0 or ID=1 a line.") @Nullable Path file)
+      throws IOException {
+    List<Label> all = new ArrayList<>();
+    for (String label : labels == null ? List.<String>of() : labels) {
+      all.add(label(label, "'" + label + "'"));
+    }
+    if (file != null) {
+      int line = 0;
+      for (String label : read(file).lines().toList()) {
+        line++;
+        if (!label.isBlank()) {
+          all.add(label(label.strip(), "%s, line %d: '%s'".formatted(file, line, label)));
+        }
+      }
+    }
+    if (all.isEmpty()) {
+      throw new InvalidInput("no labels: give some as ID=0 or ID=1, or a file of them");
+    }
+    ReportLabelsResponse.Builder sum = ReportLabelsResponse.newBuilder();
+    try (Connection connection = control.open()) {
+      for (int from = 0; from < all.size(); from += LABELS_AT_ONCE) {
+        List<Label> some = all.subList(from, Math.min(all.size(), from + LABELS_AT_ONCE));
+        ReportLabelsResponse response =
+            rollouts(connection)
+                .reportLabels(ReportLabelsRequest.newBuilder().setName(name).addAllLabels(some).build());
+        sum.setTaken(sum.getTaken() + response.getTaken())
+            .setKnown(sum.getKnown() + response.getKnown())
+            .setUnknown(sum.getUnknown() + response.getUnknown());
+      }
+    }
+    if (output.json()) {
+      output.print(sum.build());
+    } else {
+      output.print(
+          List.of(
+              "%d taken, %d labelled before, %d not waited for"
+                  .formatted(sum.getTaken(), sum.getKnown(), sum.getUnknown())));
+    }
+    return 0;
+  }
+
+  /// Where a rollout is looked at: in a running gateway, or in the files of one that has been stopped.
+  static final class Place {
+    @Option(
+        names = "--data",
+        paramLabel = "DIR",
+        description = "Read the data directory of a gateway that is not running, instead of asking one.")
+    private @Nullable Path data;
+  }
+
+  @Command(
+      description = {
+        "Weighs a rollout's evidence log again: does it lead to the same verdict, to the last bit?",
+        "Exit code 0 if so, 1 if not, 6 if the log is missing or damaged."
+      })
+  int replay(@Parameters(paramLabel = "NAME") String name, @Mixin Place place) throws ControlFailure {
+    Replay replay = replayed(name, place);
+    if (output.json()) {
+      output.print(replay);
+    } else {
+      output.print(ReplayWords.of(replay));
+    }
+    return replay.getIdentical() ? 0 : Failures.FAILED;
+  }
+
+  private Replay replayed(String name, Place place) throws ControlFailure {
+    Path data = place.data;
+    if (data != null) {
+      return Records.replayFrom(data, name);
+    }
+    try (Connection connection = control.open()) {
+      return rollouts(connection).replayRollout(ReplayRolloutRequest.newBuilder().setName(name).build());
+    }
+  }
+
+  // In lower case, because these names are what a person types.
+  enum ReportFormat { md, html }
+
+  @Command(description = "Writes the report of a rollout: one document that needs nothing else.")
+  int report(
+      @Parameters(paramLabel = "NAME") String name,
+      @Option(
+          names = "--format",
+          paramLabel = "FORMAT",
+          description = "${COMPLETION-CANDIDATES} (default: what the file's name ends with, else md).")
+      @Nullable ReportFormat format,
+      @Option(names = {"-f", "--file"}, paramLabel = "FILE", description = "Write it there (default: standard output).")
+      @Nullable Path file,
+      @Mixin Place place)
+      throws ControlFailure, IOException {
+    RolloutReport report = reported(name, place);
+    if (output.json()) {
+      output.print(report);
+      return 0;
+    }
+    ReportDocument document =
+        new ReportDocument(report, Explanation.of(report.getRollout()), ReplayWords.of(report.getReplay()));
+    boolean html = format == null ? file != null && file.toString().endsWith(".html") : format == ReportFormat.html;
+    String text = html ? document.html() : document.markdown();
+    if (file == null) {
+      output.out().print(text);
+      output.out().flush();
+    } else {
+      Files.writeString(file, text);
+      output.err().println("sluice: %s: %,d bytes".formatted(file, Files.size(file)));
+    }
+    return 0;
+  }
+
+  private static Label label(String text, String where) throws InvalidInput {
+    int equals = text.lastIndexOf('=');
+    String value = equals < 0 ? "" : text.substring(equals + 1);
+    if (equals <= 0 || !(value.equals("0") || value.equals("1"))) {
+      throw new InvalidInput(where + " is no label; expected ID=0 or ID=1");
+    }
+    return Label.newBuilder().setRequestId(text.substring(0, equals)).setValue(Integer.parseInt(value)).build();
+  }
+
+  private RolloutReport reported(String name, Place place) throws ControlFailure {
+    Path data = place.data;
+    if (data != null) {
+      return Records.reportFrom(data, name, System.currentTimeMillis());
+    }
+    try (Connection connection = control.open()) {
+      return rollouts(connection).getReport(GetReportRequest.newBuilder().setName(name).build());
+    }
+  }
+
   @Command(description = "Prints the audit trail, oldest first.")
   int history(
       @Parameters(paramLabel = "NAME", arity = "0..1", defaultValue = "", description = "Default: all rollouts.")
@@ -269,7 +435,7 @@ final class RolloutCommand {
     return GetRolloutRequest.newBuilder().setName(name).build();
   }
 
-  private static String read(Path file) throws IOException {
+  static String read(Path file) throws IOException {
     try {
       return Files.readString(file);
     } catch (NoSuchFileException _) {

@@ -20,7 +20,8 @@ import picocli.CommandLine.Model.OptionSpec;
     versionProvider = SluiceCommand.Version.class,
     synopsisSubcommandLabel = "COMMAND",
     subcommands = {
-      InferCommand.class, ModelsCommand.class, RolloutCommand.class, HelpCommand.class, GenerateCompletion.class
+      InferCommand.class, ModelsCommand.class, NoteCommand.class, RolloutCommand.class, HelpCommand.class,
+      GenerateCompletion.class
     },
     footerHeading = "%nExit codes%n",
     footer = {

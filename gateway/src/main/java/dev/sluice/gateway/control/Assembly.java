@@ -61,7 +61,7 @@ public record Assembly(LedgerFiles ledgerFiles, Routes routes, Lanes lanes, Gate
   }
 
   /// Tells a rollout's ledger from any other; never 0, which fresh memory holds.
-  private static long mark(StoredRollout stored) {
+  static long mark(StoredRollout stored) {
     return stored.salt() | 1;
   }
 }

@@ -18,7 +18,7 @@ import java.util.stream.LongStream;
 
 /// Holds a note against the repository: do its versions exist, load, and agree on their signature, can their outputs be compared
 /// as it says, and can the numbers that its drift rules watch be found?
-final class CandidateCheck {
+public final class CandidateCheck {
 
   private CandidateCheck() {}
 
@@ -53,7 +53,10 @@ final class CandidateCheck {
     return loaded;
   }
 
-  private static void check(RolloutNote note, ModelRepository repository) throws ControlFailure {
+  /// Loads and warms both versions where they are not, and leaves them there.
+  ///
+  /// @throws ControlFailure with every way in which the note does not fit
+  public static void check(RolloutNote note, ModelRepository repository) throws ControlFailure {
     requireOnDisk(note, note.baselineVersion(), "baseline", repository);
     requireOnDisk(note, note.candidateVersion(), "candidate", repository);
     ModelVersion baseline = ready(note, note.baselineVersion(), "baseline", repository);
@@ -131,7 +134,7 @@ final class CandidateCheck {
 
   // --- drift ----------------------------------------------------------------------------------------------------------
 
-  /// Can the numbers that drift rules watch be found?
+  /// Can the numbers that drift rules watch, and those that labels are about, be found?
   private static List<NoteProblem> featureProblems(RolloutNote note, Signature signature) {
     List<NoteProblem> problems = new ArrayList<>();
     for (int rule = 0; rule < note.stopRules().size(); rule++) {
@@ -140,6 +143,14 @@ final class CandidateCheck {
         if (!problem.isEmpty()) {
           problems.add(new NoteProblem(0, 0, "stopRules[" + rule + "].drift", problem));
         }
+      }
+    }
+    RolloutNote.LabelPlan labels = note.labels();
+    if (labels != null) {
+      StopRule.Feature feature = new StopRule.Feature(labels.output(), false, labels.column());
+      String problem = featureProblem(feature, note, signature);
+      if (!problem.isEmpty()) {
+        problems.add(new NoteProblem(0, 0, "labels", problem));
       }
     }
     return problems;

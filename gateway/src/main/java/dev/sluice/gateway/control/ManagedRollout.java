@@ -22,6 +22,12 @@ final class ManagedRollout {
 
   String waitingFor = "";
 
+  /// How its evidence came about.
+  Course course = new Course();
+
+  /// When this process took the rollout up, having been begun by a former one; 0 for a rollout of its own.
+  long observedSince;
+
   /// A flip that has happened and is not written down yet.
   @Nullable Flip unwrittenFlip;
 

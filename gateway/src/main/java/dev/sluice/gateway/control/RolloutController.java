@@ -9,8 +9,12 @@ import dev.sluice.gateway.routing.LiveRollout.Flip;
 import dev.sluice.gateway.routing.Routes;
 import dev.sluice.gateway.store.AuditEvent;
 import dev.sluice.gateway.store.ServingVersion;
+import dev.sluice.gateway.store.Store;
 import dev.sluice.gateway.store.StoredRollout;
 import dev.sluice.gateway.store.StoredRollout.Firing;
+import dev.sluice.proto.control.v1.Replay;
+import dev.sluice.proto.control.v1.Rollout;
+import dev.sluice.proto.control.v1.RolloutReport;
 import dev.sluice.router.assignment.Exposure;
 import dev.sluice.router.ledger.EvidenceLedger;
 import dev.sluice.router.rollout.Decision;
@@ -89,6 +93,44 @@ public final class RolloutController implements AutoCloseable {
       throw RolloutRegistry.unknown(name);
     }
     return view;
+  }
+
+  /// A rollout in the words of the control API.
+  Rollout message(String name) throws ControlFailure {
+    return records().rollout(get(name));
+  }
+
+  /// Weighs the log of a rollout again.
+  public Replay replay(String name) throws ControlFailure {
+    RolloutView view = get(name);
+    return view.live() == null
+        ? records().replay(view)
+        : writer.call(
+            () -> { // which alone takes a ledger's memory away
+              ManagedRollout rollout = rollouts.get(name);
+              return rollout.live == null
+                  ? records().replay(rollout.view())
+                  : Replays.of(rollout.stored, rollout.live.ledger());
+            });
+  }
+
+  /// Everything that a report of a rollout is made of.
+  public RolloutReport report(String name) throws ControlFailure {
+    RolloutView view = get(name);
+    RolloutReport.Builder report =
+        view.live() == null ? records().report(view) : writer.call(() -> Records.report(rollouts.get(name)));
+    List<AuditEvent> events = journal.events(name, 0, Store.EVENTS_MAX);
+    records().complete(report, events, journal.clock().millis());
+    try {
+      report.setReplay(replay(name));
+    } catch (ControlFailure e) {
+      report.setNoReplay(String.valueOf(e.getMessage()));
+    }
+    return report.build();
+  }
+
+  private Records records() {
+    return new Records(assembly.ledgerFiles());
   }
 
   public List<AuditEvent> events(@Nullable String rollout, long afterRevision, int max) throws ControlFailure {
@@ -265,6 +307,7 @@ public final class RolloutController implements AutoCloseable {
     ServingVersion serving = serving(next.stage(), note);
     rollout.stored =
         journal.write(rollout, new Journal.Entry(next, actor, move.kind(), move.reason(), firing, serving));
+    rollout.course.sample(journal.clock().millis(), live.ledger(), rollout.stored, note, true);
     if (serving != null) {
       routes.serve(serving.model(), serving.version());
     }
@@ -282,6 +325,7 @@ public final class RolloutController implements AutoCloseable {
     rollout.unwrittenAbort = null;
     rollout.waitingFor = "";
     rollouts.publish();
+    records().keep(rollout);
     log.info("rollout '{}' {}: {}", note.name(), move.kind(), move.reason());
   }
 
@@ -332,6 +376,7 @@ public final class RolloutController implements AutoCloseable {
                   rollout.stored.state(), SLUICE, "would-have-stopped", "dry run: " + stop.reason(),
                   new Firing(stop, journal.clock().millis(), 0), null));
       rollouts.publish();
+      records().keep(rollout);
     } catch (ControlFailure e) {
       log.error("the verdict on rollout '{}' is not written down: {}", rollout.stored.name(), e.getMessage());
     }
@@ -364,6 +409,7 @@ public final class RolloutController implements AutoCloseable {
         continue;
       }
       live.tick();
+      rollout.course.sample(journal.clock().millis(), live.ledger(), rollout.stored, rollout.note, false);
       if (Exposure.isFlipped(live.ledger().exposure())) {
         reviewFlip(rollout, live);
         continue;
@@ -432,11 +478,11 @@ public final class RolloutController implements AutoCloseable {
       case Restoration.Outcome.Ended(RolloutNote note) ->
           rollouts.put(new ManagedRollout(stored, note, null));
       case Restoration.Outcome.GoesOn(RolloutNote note, LiveRollout live) -> {
-        join(new ManagedRollout(stored, note, live), note, live);
+        join(takenUp(stored, note, live), note, live);
         log.info("rollout '{}' goes on: {}", stored.name(), stored.state());
       }
       case Restoration.Outcome.WasFlipped(RolloutNote note, LiveRollout live, String reason) -> {
-        ManagedRollout rollout = new ManagedRollout(stored, note, live);
+        ManagedRollout rollout = takenUp(stored, note, live);
         Defaults.serve(note.model(), note.baselineVersion(), repository, routes);
         join(rollout, note, live);
         log.warn("rollout '{}' had flipped: {}", stored.name(), reason);
@@ -445,6 +491,16 @@ public final class RolloutController implements AutoCloseable {
       case Restoration.Outcome.Unconfirmed(RolloutNote note, String because) ->
           endUnconfirmed(new ManagedRollout(stored, note, null), because);
     }
+  }
+
+  private ManagedRollout takenUp(StoredRollout stored, RolloutNote note, LiveRollout live) {
+    ManagedRollout rollout = new ManagedRollout(stored, note, live);
+    RolloutReport kept = records().kept(stored.name());
+    if (kept != null) {
+      rollout.course = Course.of(kept.getCourse(), live.ledger());
+    }
+    rollout.observedSince = journal.clock().millis();
+    return rollout;
   }
 
   /// Nothing can be confirmed, so the baseline serves: loudly, and for good.
@@ -468,6 +524,11 @@ public final class RolloutController implements AutoCloseable {
   @Override
   public void close() {
     writer.close();
+    for (ManagedRollout rollout : rollouts.all()) {
+      if (rollout.isLive()) {
+        records().keep(rollout);
+      }
+    }
     for (RolloutView view : rollouts.views()) {
       if (view.live() != null) {
         view.live().close();

@@ -7,14 +7,17 @@ import dev.sluice.gateway.store.AuditEvent;
 import dev.sluice.gateway.store.StoredRollout;
 import dev.sluice.gateway.store.StoredRollout.Firing;
 import dev.sluice.proto.control.v1.Bar;
+import dev.sluice.proto.control.v1.CoursePoint;
 import dev.sluice.proto.control.v1.Distribution;
 import dev.sluice.proto.control.v1.Event;
+import dev.sluice.proto.control.v1.Exposed;
 import dev.sluice.proto.control.v1.Rollout;
 import dev.sluice.proto.control.v1.RolloutState;
 import dev.sluice.proto.control.v1.RuleEvidence;
 import dev.sluice.proto.control.v1.SegmentReport;
 import dev.sluice.proto.control.v1.Stop;
 import dev.sluice.proto.control.v1.VariantReport;
+import dev.sluice.router.assignment.Variant;
 import dev.sluice.router.ledger.EvidenceLedger;
 import dev.sluice.router.observation.SegmentSnapshot;
 import dev.sluice.router.observation.SegmentSnapshot.VariantSnapshot;
@@ -24,6 +27,7 @@ import dev.sluice.router.rollout.Step;
 import dev.sluice.router.stop.ArmedRule;
 import dev.sluice.router.stop.ArmedRules;
 import dev.sluice.router.stop.StopRule;
+import java.util.Comparator;
 import java.util.List;
 import org.HdrHistogram.Histogram;
 import org.jspecify.annotations.Nullable;
@@ -34,9 +38,52 @@ final class RolloutMessages {
   /// Bars of a distribution: enough to see a shape, few enough for a line.
   private static final int BARS = 16;
 
+  /// As many as a plot of some hundred pixels can show.
+  private static final int BARS_IN_REPORT = 48;
+
+  /// Segments and rules in a report: those with the most traffic, and those nearest to firing. It stays below 2 MiB.
+  private static final int SEGMENTS_IN_REPORT = 40;
+  private static final int RULES_IN_REPORT = 256;
+
   private RolloutMessages() {}
 
   static Rollout rollout(RolloutView view) {
+    return rollout(view, BARS);
+  }
+
+  /// With distributions to be drawn, and bounded in size.
+  static Rollout forReport(RolloutView view) {
+    Rollout rollout = rollout(view, BARS_IN_REPORT);
+    List<SegmentReport> busiest =
+        rollout.getSegmentsList().stream()
+            .filter(segment -> !segment.getSegment().isEmpty())
+            .sorted(Comparator.comparingLong(RolloutMessages::runs).reversed())
+            .limit(SEGMENTS_IN_REPORT - 1)
+            .toList();
+    String stoppedIn = rollout.getStop().getSegment();
+    List<RuleEvidence> nearest =
+        rollout.getRulesList().stream()
+            .sorted(Comparator.comparingDouble(RolloutMessages::nearness).reversed())
+            .limit(RULES_IN_REPORT)
+            .toList();
+    Rollout.Builder bounded = rollout.toBuilder().clearSegments().clearRules();
+    rollout.getSegmentsList().stream()
+        .filter(s -> s.getSegment().isEmpty() || s.getSegment().equals(stoppedIn) || busiest.contains(s))
+        .forEach(bounded::addSegments);
+    rollout.getRulesList().stream().filter(nearest::contains).forEach(bounded::addRules);
+    return bounded.build();
+  }
+
+  private static long runs(SegmentReport segment) {
+    return segment.getBaseline().getLatencyMicros().getCount() + segment.getCandidate().getLatencyMicros().getCount();
+  }
+
+  /// 1 at what fires the rule alone.
+  private static double nearness(RuleEvidence rule) {
+    return rule.getThreshold() <= 1 ? 0 : Math.log(Math.max(1, rule.getEvidence())) / Math.log(rule.getThreshold());
+  }
+
+  private static Rollout rollout(RolloutView view, int bars) {
     StoredRollout stored = view.stored();
     Rollout.Builder rollout =
         Rollout.newBuilder()
@@ -69,12 +116,22 @@ final class RolloutMessages {
     LiveRollout live = view.live();
     Firing firing = stored.firing();
     if (firing != null) {
-      rollout.setStop(stop(firing, live));
+      rollout.setStop(stop(firing, live, note));
     }
     if (live != null) {
-      addEvidence(live, rollout);
+      addEvidence(live, rollout, bars);
     }
     return rollout.build();
+  }
+
+  /// Where a rollout stands; the time is the caller's to give.
+  static CoursePoint coursePoint(StoredRollout stored, @Nullable RolloutNote note) {
+    return CoursePoint.newBuilder()
+        .setState(state(stored.state(), note))
+        .setStep(note == null ? 0 : step(stored.state().stage(), note))
+        .setWeightBasisPoints(stored.state().weightBasisPoints())
+        .setShadowBasisPoints(stored.state().shadowBasisPoints())
+        .build();
   }
 
   static RolloutState state(dev.sluice.router.rollout.RolloutState state, @Nullable RolloutNote note) {
@@ -99,24 +156,40 @@ final class RolloutMessages {
     };
   }
 
-  private static Stop stop(Firing firing, @Nullable LiveRollout live) {
-    return Stop.newBuilder()
-        .setRule(firing.stop().rule())
-        .setSegment(firing.stop().segment())
-        .setBad(firing.stop().bad())
-        .setDispatched(firing.stop().events())
-        .setBoundary(firing.stop().boundary())
-        .setEvidence(firing.stop().evidence())
-        .setThreshold(firing.stop().threshold())
-        .setLine(firing.stop().line())
-        .setTime(timestamp(firing.millis()))
-        .setFlipNanos(firing.flipNanos())
-        .setRequestId(live == null || live.flip() == null ? "" : live.flip().requestId())
-        .setAssignedAfterFlip(live == null ? 0 : live.assignedAfterFlip())
-        .build();
+  private static Stop stop(Firing firing, @Nullable LiveRollout live, @Nullable RolloutNote note) {
+    Stop.Builder stop =
+        Stop.newBuilder()
+            .setRule(firing.stop().rule())
+            .setSegment(firing.stop().segment())
+            .setBad(firing.stop().bad())
+            .setDispatched(firing.stop().events())
+            .setBoundary(firing.stop().boundary())
+            .setEvidence(firing.stop().evidence())
+            .setEvidenceBits(Replays.bits(firing.stop().evidence()))
+            .setThreshold(firing.stop().threshold())
+            .setLine(firing.stop().line())
+            .setTime(timestamp(firing.millis()))
+            .setFlipNanos(firing.flipNanos())
+            .setDryRun(note != null && note.mode() == RolloutNote.Mode.DRY_RUN);
+    if (note != null) {
+      note.stopRules().stream()
+          .filter(rule -> rule.name().equals(firing.stop().rule()))
+          .findFirst()
+          .ifPresent(rule -> stop.setLimit(limit(rule)));
+    }
+    if (live != null) {
+      LiveRollout.Flip flip = live.flip();
+      stop.setRequestId(flip == null ? "" : flip.requestId()).setAssignedAfterFlip(live.assignedAfterFlip());
+      EvidenceLedger.Trip trip = live.ledger().trip();
+      ArmedRule test = trip == null ? null : live.ledger().rules().armed(trip.rule(), trip.segment());
+      if (test != null) {
+        stop.setAlphaShare(test.share()).setRuleEvidence(test.share() * live.ledger().evidence(test));
+      }
+    }
+    return stop.build();
   }
 
-  private static void addEvidence(LiveRollout live, Rollout.Builder rollout) {
+  private static void addEvidence(LiveRollout live, Rollout.Builder rollout, int bars) {
     EvidenceLedger ledger = live.ledger();
     ArmedRules armed = ledger.rules();
     List<StopRule> holding = ledger.holding();
@@ -140,11 +213,23 @@ final class RolloutMessages {
               .setAlphaShare(test.share())
               .setHolding(holding.contains(rule)));
     }
-    rollout.addSegments(segment("", live.total()));
+    SegmentSnapshot total = live.total();
+    rollout.addSegments(segment("", total, bars));
     for (int segment = 0; segment < ledger.segmentCount(); segment++) {
-      rollout.addSegments(segment(ledger.segmentName(segment), live.snapshot(segment)));
+      rollout.addSegments(segment(ledger.segmentName(segment), live.snapshot(segment), bars));
     }
     rollout.setShadowsDropped(live.shadowsDropped());
+    rollout.setBaselineExposed(exposed(total.baseline(), live.distinctKeys(Variant.BASELINE)));
+    rollout.setCandidateExposed(exposed(total.candidate(), live.distinctKeys(Variant.CANDIDATE)));
+  }
+
+  private static Exposed exposed(VariantSnapshot total, long keys) {
+    return Exposed.newBuilder()
+        .setRequests(total.answered())
+        .setCopies(total.shadowed())
+        .setKeys(keys)
+        .setRunMillis(total.latencyNanos().getMean() * total.latencyNanos().getTotalCount() / 1e6)
+        .build();
   }
 
   /// The number that a rule is known by: a limit, a margin or a tolerance.
@@ -163,15 +248,17 @@ final class RolloutMessages {
     };
   }
 
-  private static SegmentReport segment(String name, SegmentSnapshot snapshot) {
+  private static SegmentReport segment(String name, SegmentSnapshot snapshot, int bars) {
     SegmentReport.Builder report =
         SegmentReport.newBuilder()
             .setSegment(name)
-            .setBaseline(variant(snapshot.baseline()))
-            .setCandidate(variant(snapshot.candidate()))
+            .setBaseline(variant(snapshot.baseline(), bars))
+            .setCandidate(variant(snapshot.candidate(), bars))
             .setCompared(snapshot.compared())
             .setDisagreed(snapshot.disagreed())
-            .setDisagreement(distribution(snapshot.distanceMillionths(), 1e6));
+            .setRepeated(snapshot.repeated())
+            .setRepeatDisagreed(snapshot.repeatDisagreed())
+            .setDisagreement(distribution(snapshot.distanceMillionths(), 1e6, bars));
     snapshot
         .fellBack()
         .forEach(
@@ -191,17 +278,17 @@ final class RolloutMessages {
     return report.build();
   }
 
-  private static VariantReport variant(VariantSnapshot snapshot) {
+  private static VariantReport variant(VariantSnapshot snapshot, int bars) {
     return VariantReport.newBuilder()
         .setAnswered(snapshot.answered())
         .setShadowed(snapshot.shadowed())
         .setFailed(snapshot.failed())
-        .setLatencyMicros(distribution(snapshot.latencyNanos(), 1e3))
+        .setLatencyMicros(distribution(snapshot.latencyNanos(), 1e3, bars))
         .build();
   }
 
   /// Bars are even on a logarithmic scale from the 1st percentile to the maximum: latencies span decades.
-  private static Distribution distribution(Histogram histogram, double unit) {
+  private static Distribution distribution(Histogram histogram, double unit, int bars) {
     Distribution.Builder distribution = Distribution.newBuilder().setCount(histogram.getTotalCount());
     if (histogram.getTotalCount() == 0) {
       return distribution.build();
@@ -213,10 +300,10 @@ final class RolloutMessages {
         .setMax(histogram.getMaxValue() / unit);
     double low = (double) Math.max(1, histogram.getValueAtPercentile(1));
     double high = Math.max(low * 1.0001, (double) histogram.getMaxValue());
-    double ratio = Math.pow(high / low, 1.0 / BARS);
+    double ratio = Math.pow(high / low, 1.0 / bars);
     long before = 0;
-    for (int bar = 1; bar <= BARS; bar++) {
-      long upper = bar == BARS ? histogram.getMaxValue() : (long) (low * Math.pow(ratio, bar));
+    for (int bar = 1; bar <= bars; bar++) {
+      long upper = bar == bars ? histogram.getMaxValue() : (long) (low * Math.pow(ratio, bar));
       long upTo = histogram.getCountBetweenValues(0, upper);
       distribution.addBars(Bar.newBuilder().setUpper(upper / unit).setCount(upTo - before));
       before = upTo;

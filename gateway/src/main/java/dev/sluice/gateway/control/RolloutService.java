@@ -1,17 +1,25 @@
 package dev.sluice.gateway.control;
 
+import dev.sluice.gateway.routing.LiveRollout;
 import dev.sluice.gateway.store.AuditEvent;
 import dev.sluice.proto.control.v1.AbortRolloutRequest;
 import dev.sluice.proto.control.v1.CreateRolloutRequest;
+import dev.sluice.proto.control.v1.GetReportRequest;
 import dev.sluice.proto.control.v1.GetRolloutRequest;
+import dev.sluice.proto.control.v1.Label;
 import dev.sluice.proto.control.v1.ListEventsRequest;
 import dev.sluice.proto.control.v1.ListEventsResponse;
 import dev.sluice.proto.control.v1.ListRolloutsRequest;
 import dev.sluice.proto.control.v1.ListRolloutsResponse;
 import dev.sluice.proto.control.v1.PauseRolloutRequest;
 import dev.sluice.proto.control.v1.PromoteRolloutRequest;
+import dev.sluice.proto.control.v1.ReportLabelsRequest;
+import dev.sluice.proto.control.v1.ReportLabelsResponse;
+import dev.sluice.proto.control.v1.Replay;
+import dev.sluice.proto.control.v1.ReplayRolloutRequest;
 import dev.sluice.proto.control.v1.ResumeRolloutRequest;
 import dev.sluice.proto.control.v1.Rollout;
+import dev.sluice.proto.control.v1.RolloutReport;
 import dev.sluice.proto.control.v1.RolloutServiceGrpc.RolloutServiceImplBase;
 import dev.sluice.proto.control.v1.SetWeightRequest;
 import dev.sluice.proto.control.v1.WatchRolloutRequest;
@@ -30,6 +38,7 @@ public final class RolloutService extends RolloutServiceImplBase {
   /// How often a watcher sees the evidence anew.
   private static final long WATCH_MILLIS = 200;
 
+  private static final int LABELS_MAX = 10_000;
   private static final int EVENTS_MAX = 1000;
 
   private final @Nullable RolloutController controller;
@@ -57,7 +66,7 @@ public final class RolloutService extends RolloutServiceImplBase {
 
   @Override
   public void getRollout(GetRolloutRequest request, StreamObserver<Rollout> out) {
-    reply(out, () -> RolloutMessages.rollout(controller().get(request.getName())));
+    reply(out, () -> controller().message(request.getName()));
   }
 
   @Override
@@ -194,6 +203,45 @@ public final class RolloutService extends RolloutServiceImplBase {
   }
 
   @Override
+  public void reportLabels(ReportLabelsRequest request, StreamObserver<ReportLabelsResponse> out) {
+    reply(out, () -> labels(request));
+  }
+
+  private ReportLabelsResponse labels(ReportLabelsRequest request) throws ControlFailure {
+    if (request.getLabelsCount() > LABELS_MAX) {
+      throw new ControlFailure(
+          ControlFailure.Kind.INVALID_ARGUMENT,
+          "labels: %d of them, at most %d at a time".formatted(request.getLabelsCount(), LABELS_MAX));
+    }
+    for (Label label : request.getLabelsList()) {
+      if (label.getValue() != 0 && label.getValue() != 1) {
+        throw new ControlFailure(
+            ControlFailure.Kind.INVALID_ARGUMENT,
+            "labels: the value of request '%s' is %s; expected 0 or 1".formatted(label.getRequestId(), label.getValue()));
+      }
+    }
+    RolloutView view = controller().get(request.getName());
+    LiveRollout live = view.live();
+    if (live == null || view.stored().state().stage().isEnded()) {
+      throw new ControlFailure(
+          ControlFailure.Kind.REFUSED, "rollout '%s' has ended: labels change nothing any more".formatted(request.getName()));
+    }
+    ReportLabelsResponse.Builder response = ReportLabelsResponse.newBuilder();
+    for (Label label : request.getLabelsList()) {
+      switch (live.label(label.getRequestId(), label.getValue())) {
+        case TAKEN -> response.setTaken(response.getTaken() + 1);
+        case KNOWN -> response.setKnown(response.getKnown() + 1);
+        case UNKNOWN -> response.setUnknown(response.getUnknown() + 1);
+        case null ->
+            throw new ControlFailure(
+                ControlFailure.Kind.REFUSED,
+                "rollout '%s' waits for no labels: its note has no section labels".formatted(request.getName()));
+      }
+    }
+    return response.build();
+  }
+
+  @Override
   public void listEvents(ListEventsRequest request, StreamObserver<ListEventsResponse> out) {
     reply(
         out,
@@ -205,6 +253,16 @@ public final class RolloutService extends RolloutServiceImplBase {
           }
           return response.build();
         });
+  }
+
+  @Override
+  public void replayRollout(ReplayRolloutRequest request, StreamObserver<Replay> out) {
+    reply(out, () -> controller().replay(request.getName()));
+  }
+
+  @Override
+  public void getReport(GetReportRequest request, StreamObserver<RolloutReport> out) {
+    reply(out, () -> controller().report(request.getName()));
   }
 
   private Rollout command(String name, RolloutEvent event, String actor, long expectedRevision) throws ControlFailure {

@@ -22,6 +22,11 @@ final class CallerView implements CallObserver {
   /// When the demo learned of the stop, by `System.nanoTime`; [Long#MAX_VALUE] before.
   private volatile long stopSeenNanos = Long.MAX_VALUE;
 
+  /// Another release begins: the bad version may answer again until it is stopped again.
+  void releaseBegins() {
+    stopSeenNanos = Long.MAX_VALUE;
+  }
+
   void stopSeen() {
     stopSeenNanos = System.nanoTime();
   }

@@ -40,7 +40,7 @@ import picocli.CommandLine.Spec;
 /// `sluice demo`: releases a good version of a fraud model and then a bad one, under a stream of payments.
 @Command(
     name = "demo",
-    description = "Release a good model and a bad one under live traffic, and watch what happens (about a minute).",
+    description = "Release a good model and a bad one under live traffic, and watch what happens (a minute or two).",
     sortOptions = false)
 public final class DemoCommand implements Callable<Integer> {
 
@@ -103,14 +103,17 @@ public final class DemoCommand implements Callable<Integer> {
       say(out, "");
       say(out, "Version 3 is delivered. Its training read amounts in minor units as if every currency had cents.");
       files.deliver(3);
-      Rollout bad = release(control, "fraud-v3.yaml", out, callers);
-      TimeUnit.MILLISECONDS.sleep(AFTERMATH_MILLIS);
-      bad = control.getRollout(GetRolloutRequest.newBuilder().setName(bad.getName()).build());
+      say(out, "Its note begins with a shadow step: it sees copies of all payments, and answers nobody.");
+      Stopped inShadow = stopped(control, "fraud-v3.yaml", out, callers);
+
+      say(out, "");
+      say(out, "Its owner is in a hurry and tries again, without the shadow step: 10 % at once.");
+      Stopped inCanary = stopped(control, "fraud-v3-hurry.yaml", out, callers);
       if (!keep) {
         payments.stop();
         sender.join();
       }
-      boolean asExpected = summary(good, bad, callers, out);
+      boolean asExpected = summary(good, inShadow, inCanary, callers, out);
       if (keep) {
         play(gateway, out);
       }
@@ -141,6 +144,24 @@ public final class DemoCommand implements Callable<Integer> {
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
     }
+  }
+
+  /// A release of the bad version.
+  ///
+  /// @param answered requests that it answered meanwhile
+  /// @param answeredAfter those of them that were sent after its stop was known
+  private record Stopped(Rollout rollout, long answered, long answeredAfter) {}
+
+  private Stopped stopped(RolloutServiceBlockingStub control, String note, PrintWriter out, CallerView callers)
+      throws IOException, InterruptedException {
+    long answeredBefore = callers.answeredByBad();
+    long afterStopBefore = callers.answeredByBadAfterStop();
+    callers.releaseBegins();
+    Rollout rollout = release(control, note, out, callers);
+    TimeUnit.MILLISECONDS.sleep(AFTERMATH_MILLIS);
+    rollout = control.getRollout(GetRolloutRequest.newBuilder().setName(rollout.getName()).build());
+    return new Stopped(
+        rollout, callers.answeredByBad() - answeredBefore, callers.answeredByBadAfterStop() - afterStopBefore);
   }
 
   /// Creates a rollout from its note and shows it until it has ended.
@@ -176,28 +197,35 @@ public final class DemoCommand implements Callable<Integer> {
   }
 
   /// Every figure is counted; the demo fails if one is not what it promises.
-  private static boolean summary(Rollout good, Rollout bad, CallerView callers, PrintWriter out) {
-    Stop stop = bad.getStop();
+  private static boolean summary(
+      Rollout good, Stopped inShadow, Stopped inCanary, CallerView callers, PrintWriter out) {
     boolean promoted = good.getState() == RolloutState.PROMOTED;
-    boolean stopped = bad.getState() == RolloutState.STOPPED;
-    long after = stop.getAssignedAfterFlip() + callers.answeredByBadAfterStop();
     say(out, "");
     say(out, "Summary");
     say(out, "  version 2                                        " + (promoted ? "promoted" : good.getState().name()));
-    say(
-        out,
-        "  version 3                                        "
-            + (stopped ? "stopped by " + stop.getRule() + where(stop) : bad.getState().name()));
+    boolean stoppedInShadow = summary("version 3, as a shadow first", inShadow, out);
+    boolean stoppedInCanary = summary("version 3, in a hurry", inCanary, out);
     say(out, "  requests served                                  %,d".formatted(callers.answered()));
     say(out, "  errors seen by callers                           %,d".formatted(callers.errors()));
     say(out, "  answered by the baseline in a candidate's place  %,d".formatted(callers.fallbacks()));
-    say(out, "  requests the bad candidate answered              %,d".formatted(callers.answeredByBad()));
-    say(out, "  from the tripping observation to the flip        " + micros(stop.getFlipNanos()));
-    say(out, "  requests assigned to the candidate after it      %,d".formatted(after));
     if (callers.errors() > 0) {
       say(out, "  the first error: " + callers.firstError());
     }
-    return promoted && stopped && callers.errors() == 0 && after == 0;
+    return promoted && stoppedInShadow && stoppedInCanary && callers.errors() == 0 && inShadow.answered() == 0;
+  }
+
+  private static boolean summary(String what, Stopped bad, PrintWriter out) {
+    Stop stop = bad.rollout().getStop();
+    boolean stopped = bad.rollout().getState() == RolloutState.STOPPED;
+    long after = stop.getAssignedAfterFlip() + bad.answeredAfter();
+    say(
+        out,
+        "  %-47s  ".formatted(what)
+            + (stopped ? "stopped by " + stop.getRule() + where(stop) : bad.rollout().getState().name()));
+    say(out, "    requests that it answered                      %,d".formatted(bad.answered()));
+    say(out, "    from the tripping observation to the flip      " + micros(stop.getFlipNanos()));
+    say(out, "    requests assigned to it after that             %,d".formatted(after));
+    return stopped && after == 0;
   }
 
   private static String where(Stop stop) {
@@ -213,6 +241,8 @@ public final class DemoCommand implements Callable<Integer> {
     say(out, "Still running, payments too. Ctrl-C ends it.");
     say(out, "  ./sluice rollout list    --server 127.0.0.1:" + gateway.controlPort());
     say(out, "  ./sluice rollout explain --server 127.0.0.1:" + gateway.controlPort() + " fraud-v3");
+    say(out, "  ./sluice rollout replay  --server 127.0.0.1:" + gateway.controlPort() + " fraud-v3");
+    say(out, "  ./sluice rollout report  --server 127.0.0.1:" + gateway.controlPort() + " fraud-v3 -f fraud-v3.html");
     say(out, "  ./sluice models list     --server 127.0.0.1:" + gateway.controlPort());
     say(out, "  curl http://127.0.0.1:" + gateway.metricsPort() + "/metrics");
     new CountDownLatch(1).await();

@@ -14,6 +14,7 @@ import dev.sluice.router.rollout.Acceptance;
 import dev.sluice.router.rollout.RolloutNote;
 import dev.sluice.router.rollout.RolloutNote.BlastRadius;
 import dev.sluice.router.rollout.RolloutNote.FallbackPath;
+import dev.sluice.router.rollout.RolloutNote.LabelPlan;
 import dev.sluice.router.rollout.RolloutNote.Mode;
 import dev.sluice.router.rollout.RolloutNote.Promotion;
 import dev.sluice.router.rollout.RolloutNote.StickyKey;
@@ -61,8 +62,9 @@ public final class NoteReader {
   static final List<String> NOTE =
       List.of(
           "rollout", "model", "owner", "summary", "baseline", "candidate", "key", "segments", "discover", "compare",
-          "repeat", "steps", "stopRules", "alpha", "mode", "fallback", "blastRadius", "promotion", "coolDown",
+          "repeat", "labels", "steps", "stopRules", "alpha", "mode", "fallback", "blastRadius", "promotion", "coolDown",
           "successMetrics", "contacts");
+  static final List<String> LABELS = List.of("output", "column", "horizon", "missing");
   static final List<String> DISCOVERY = List.of("attribute", "max");
   static final List<String> COMPARISON =
       List.of(
@@ -193,6 +195,7 @@ public final class NoteReader {
             .flatMap(at -> at.oneOf(Map.of("automatic", Promotion.AUTOMATIC, "manual", Promotion.MANUAL)))
             .orElse(Promotion.MANUAL);
     long coolDownMillis = note.optional("coolDown").map(Cursor::millis).orElse(COOL_DOWN_MILLIS);
+    Optional<LabelPlan> labels = note.optional("labels").flatMap(NoteReader::labels);
     note.optional("successMetrics").ifPresent(NoteReader::texts);
     note.optional("contacts").ifPresent(NoteReader::texts);
 
@@ -200,6 +203,7 @@ public final class NoteReader {
     blastRadius.ifPresent(radius -> checkWeights(steps, radius));
     boolean anySegments = !segments.isEmpty() || discovery.isPresent();
     note.optional("stopRules").ifPresent(at -> RuleChecks.number(at, rules));
+    RuleChecks.labels(rules, note.has("labels"));
     RuleChecks.contradictions(rules, !segments.isEmpty(), anySegments);
     if (!hasProblems(note, "stopRules")) {
       RuleChecks.acceptances(steps, rules);
@@ -212,7 +216,7 @@ public final class NoteReader {
             new RolloutNote(
                 name, model, owner, baseline, candidate, key, segments, comparisons, Placed.values(steps),
                 Placed.values(rules), alpha, fallback.orElseThrow(), blastRadius.orElseThrow(), promotion,
-                coolDownMillis, discovery.orElse(null), repeat, mode));
+                coolDownMillis, discovery.orElse(null), repeat, mode, labels.orElse(null)));
   }
 
   private static List<SegmentRule> segments(Cursor at) {
@@ -249,6 +253,18 @@ public final class NoteReader {
         }
       }
     }
+  }
+
+  private static Optional<LabelPlan> labels(Cursor at) {
+    Fields fields = at.fields(LABELS);
+    String output = fields.required("output").text();
+    int column = fields.optional("column").map(NoteReader::index).orElse(0);
+    long horizonMillis = fields.required("horizon").millis();
+    LabelPlan.Missing missing =
+        fields.optional("missing")
+            .flatMap(m -> m.oneOf(Map.of("excluded", LabelPlan.Missing.EXCLUDED, "negative", LabelPlan.Missing.NEGATIVE)))
+            .orElse(LabelPlan.Missing.EXCLUDED);
+    return at.make(() -> new LabelPlan(output, column, horizonMillis, missing));
   }
 
   private static Optional<Discovery> discovery(Cursor at) {

@@ -9,6 +9,7 @@ import dev.sluice.router.stop.StopRule;
 import dev.sluice.router.stop.StopRule.Cap;
 import dev.sluice.router.stop.StopRule.LatencyOver;
 import dev.sluice.router.stop.StopRule.Scope;
+import java.math.BigDecimal;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -95,10 +96,19 @@ final class RuleChecks {
   }
 
   private static String decimal(double fraction) {
-    return java.math.BigDecimal.valueOf(fraction).movePointRight(2).stripTrailingZeros().toPlainString();
+    return BigDecimal.valueOf(fraction).movePointRight(2).stripTrailingZeros().toPlainString();
   }
 
   // --- rules against the plan -----------------------------------------------------------------------------------------
+
+  static void labels(List<Placed<StopRule>> rules, boolean labelled) {
+    for (Placed<StopRule> rule : rules) {
+      if (rule.value() instanceof StopRule.Calibration && !labelled) {
+        rule.at()
+            .problem("calibration can never see anything: the note has no section labels, which says what the truth is about");
+      }
+    }
+  }
 
   static void canSee(List<Placed<StopRule>> rules, boolean compared, int repeatBasisPoints, List<Step> steps) {
     for (Placed<StopRule> rule : rules) {

@@ -139,7 +139,7 @@ final class CandidateAttempt implements VersionRun.Completion {
         new Observation.Answered(assignment, Variant.CANDIDATE, false, nanos), request.id());
     rollout.measure(assignment, Variant.CANDIDATE, request.inputs(), outputs);
     if (assignment.shadowed()) {
-      rollout.shadow().offer(request, assignment, outputs);
+      rollout.shadow().offer(request, assignment, outputs, nanos);
     }
   }
 

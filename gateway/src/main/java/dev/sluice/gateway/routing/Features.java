@@ -58,6 +58,16 @@ final class Features {
     }
   }
 
+  /// One element of the tensor of this name; not a number where there is none.
+  static double element(List<Tensor> tensors, String name, int index) {
+    for (int i = 0; i < tensors.size(); i++) {
+      if (tensors.get(i).name().equals(name)) {
+        return element(tensors.get(i), index);
+      }
+    }
+    return Double.NaN;
+  }
+
   /// One element; not a number where the tensor has none there.
   private static double element(Tensor tensor, int index) {
     ByteBuffer bytes = tensor.bytes();

@@ -112,7 +112,7 @@ public final class InferenceRouter {
       meters.answered(place.lookUpNanos());
       // Not an observation: the candidate always runs, and would look slow beside answers that nobody computed.
       if (assignment.shadowed()) {
-        rollout.shadow().offer(request, assignment, known);
+        rollout.shadow().offer(request, assignment, known, 0);
       }
       return;
     }
@@ -134,7 +134,7 @@ public final class InferenceRouter {
                     new Observation.Answered(assignment, Variant.BASELINE, false, nanos), request.id());
                 rollout.measure(assignment, Variant.BASELINE, request.inputs(), outputs);
                 if (assignment.shadowed()) {
-                  rollout.shadow().offer(request, assignment, outputs);
+                  rollout.shadow().offer(request, assignment, outputs, nanos);
                 }
                 if (place != null) {
                   place.keep(outputs);
@@ -151,6 +151,9 @@ public final class InferenceRouter {
                   // against the candidate's, this makes it look better than it is, never worse.
                   rollout.observe(
                       new Observation.Failed(assignment, Variant.BASELINE, false, nanos), request.id());
+                  if (assignment.shadowed()) {
+                    rollout.shadow().offer(request, assignment, null, nanos);
+                  }
                 }
                 if (place != null) {
                   place.forget();

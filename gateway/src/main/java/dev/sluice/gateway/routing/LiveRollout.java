@@ -73,9 +73,14 @@ public final class LiveRollout implements AutoCloseable {
   private final FlipListener flipListener;
   private final Features features;
 
+  /// Null if no truth is to arrive.
+  private final @Nullable Predictions predictions;
+
   /// By segment; those of segments found on the way are made when they are first needed.
   private final AtomicReferenceArray<SegmentRecorder> recorders;
 
+  private final DistinctKeys baselineKeys = new DistinctKeys();
+  private final DistinctKeys candidateKeys = new DistinctKeys();
   private final CircuitBreaker breaker;
   private final Shadow shadow;
   private final LongAdder assignedAfterFlip = new LongAdder();
@@ -102,6 +107,7 @@ public final class LiveRollout implements AutoCloseable {
     this.meters = meters;
     this.flipListener = flipListener;
     this.features = new Features(note.stopRules());
+    this.predictions = note.labels() == null ? null : new Predictions(note.labels());
     this.recorders = new AtomicReferenceArray<>(segments.capacity());
     this.breaker = CircuitBreaker.of(note.name(), BREAKER);
     this.shadow = new Shadow(this, routes, lanes);
@@ -147,15 +153,22 @@ public final class LiveRollout implements AutoCloseable {
 
   /// Counts a live request for the variant that is to answer it.
   ///
-  /// @return the assignment, or the baseline's where a hard bound of the note has been reached
+  /// @return the assignment, or the baseline's where a hard bound of the note has been reached and it is no dry run
   Assignment admit(Assignment assignment, InferenceRequest request) {
     long seenNanos = System.nanoTime();
     long nowMillis = nowMillis();
     if (ledger.assigned(assignment, nowMillis)) {
-      return assignment;
+      return counted(assignment);
     }
     report(ledger.capped(nowMillis), seenNanos, request.id());
-    return assignment.byBaseline();
+    return counted(note.mode() == RolloutNote.Mode.DRY_RUN ? assignment : assignment.byBaseline());
+  }
+
+  private Assignment counted(Assignment assignment) {
+    if (assignment.keyHash() != Assignment.NO_KEY) {
+      (assignment.variant() == Variant.BASELINE ? baselineKeys : candidateKeys).add(assignment.keyHash());
+    }
+    return assignment;
   }
 
   static long nowMillis() {
@@ -207,10 +220,15 @@ public final class LiveRollout implements AutoCloseable {
 
   /// Remembers one observation. If it crosses a stop rule's boundary, the rollout is flipped by the time this returns.
   void observe(Observation observation, String requestId) {
-    long seenNanos = System.nanoTime();
-    report(ledger.record(observation, nowMillis()), seenNanos, requestId);
+    weigh(observation, requestId);
     recorder(observation.segment()).record(observation);
     meters.record(observation);
+  }
+
+  /// The same for an observation that people have seen already, told in other words.
+  void weigh(Observation observation, String requestId) {
+    long seenNanos = System.nanoTime();
+    report(ledger.record(observation, nowMillis()), seenNanos, requestId);
   }
 
   /// What the drift rules want to know of a request and its answer.
@@ -220,10 +238,32 @@ public final class LiveRollout implements AutoCloseable {
     }
   }
 
+  /// Keeps what both variants said about a request until its truth arrives.
+  void remember(InferenceRequest request, Assignment assignment, List<Tensor> baseline, List<Tensor> candidate) {
+    if (predictions != null) {
+      int column = predictions.plan().column();
+      String output = predictions.plan().output();
+      predictions.remember(
+          request.id(), assignment, Features.element(baseline, output, column),
+          Features.element(candidate, output, column), nowMillis());
+    }
+  }
+
+  /// The truth about a request.
+  ///
+  /// @param truth 1 if the event came about, 0 if it did not
+  /// @return null if this rollout waits for no truth
+  public @Nullable LabelOutcome label(String requestId, double truth) {
+    return predictions == null ? null : predictions.label(requestId, truth);
+  }
+
   /// Time has passed: rules about both variants side by side look at their evidence, and quantiles are frozen.
   public void tick() {
     long seenNanos = System.nanoTime();
     freezeQuantiles();
+    if (predictions != null) {
+      predictions.mature(nowMillis()).forEach(labelled -> observe(labelled, ""));
+    }
     report(ledger.tick(nowMillis()), seenNanos, "");
   }
 
@@ -242,14 +282,21 @@ public final class LiveRollout implements AutoCloseable {
   /// The baseline's latency quantiles become fixed once enough of its answers have been seen.
   private void freezeQuantiles() {
     for (int rule = 0; rule < note.stopRules().size(); rule++) {
-      if (note.stopRules().get(rule) instanceof StopRule.LatencyRatio ratio && ledger.frozenNanos(rule, 0) == 0) {
+      if (note.stopRules().get(rule) instanceof StopRule.LatencyRatio ratio) {
+        freezeQuantiles(rule, ratio);
+      }
+    }
+  }
+
+  private void freezeQuantiles(int rule, StopRule.LatencyRatio ratio) {
+    for (int part = 0; part < ratio.parts(); part++) {
+      if (ledger.frozenNanos(rule, part) == 0) {
         Histogram baseline = total().baseline().latencyNanos();
-        if (baseline.getTotalCount() >= StopRule.LatencyRatio.OBSERVATIONS_MIN) {
-          for (int part = 0; part < ratio.parts(); part++) {
-            long nanos = baseline.getValueAtPercentile(ratio.quantiles().get(part) * 100);
-            ledger.freeze(rule, part, Math.max(1, nanos), nowMillis());
-          }
+        if (baseline.getTotalCount() < StopRule.LatencyRatio.OBSERVATIONS_MIN) {
+          return;
         }
+        long nanos = baseline.getValueAtPercentile(ratio.quantiles().get(part) * 100);
+        ledger.freeze(rule, part, Math.max(1, nanos), nowMillis());
       }
     }
   }
@@ -287,6 +334,11 @@ public final class LiveRollout implements AutoCloseable {
 
   public long assignedAfterFlip() {
     return assignedAfterFlip.sum();
+  }
+
+  /// About how many distinct sticky keys had a request given to this variant.
+  public long distinctKeys(Variant variant) {
+    return (variant == Variant.BASELINE ? baselineKeys : candidateKeys).count();
   }
 
   public long shadowsDropped() {

@@ -111,12 +111,18 @@ public final class Rehearsal {
     List<StopRule> rules = ledger.rules().rules();
     for (int r = 0; r < rules.size(); r++) {
       if (rules.get(r) instanceof StopRule.MeanDrift) {
+        wrong.add(new Observation.Measured(assignment, Variant.BASELINE, r, 0));
         wrong.add(new Observation.Measured(assignment, Variant.CANDIDATE, r, 100));
       } else if (rules.get(r) instanceof StopRule.BinDrift bins) {
+        wrong.add(new Observation.Measured(assignment, Variant.BASELINE, r, mostLikely(bins)));
         wrong.add(new Observation.Measured(assignment, Variant.CANDIDATE, r, leastLikely(bins)));
       }
     }
     return wrong;
+  }
+
+  private static int mostLikely(StopRule.BinDrift bins) {
+    return bins.shares().indexOf(Collections.max(bins.shares()));
   }
 
   private static int leastLikely(StopRule.BinDrift bins) {

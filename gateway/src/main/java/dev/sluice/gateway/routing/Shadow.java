@@ -42,7 +42,10 @@ final class Shadow implements AutoCloseable {
   private static final long REPEATS_ENOUGH = 1_000;
   private static final int REPEATS_OF_A_DETERMINISTIC_BASELINE = Exposure.ALL / 100;
 
-  private record Copy(InferenceRequest request, Assignment assignment, List<Tensor> answer, long bytes) {}
+  /// @param answer null if the baseline failed: whether the candidate would have too is the other half of that pair
+  /// @param answerNanos how long the variant took that was to answer
+  private record Copy(
+      InferenceRequest request, Assignment assignment, @Nullable List<Tensor> answer, long answerNanos, long bytes) {}
 
   private final LiveRollout rollout;
   private final Routes routes;
@@ -71,15 +74,16 @@ final class Shadow implements AutoCloseable {
     this.thread = Thread.ofPlatform().daemon().name("sluice-shadow-" + rollout.note().name()).start(this::runCopies);
   }
 
-  /// @param answer what the assigned variant answered
-  void offer(InferenceRequest request, Assignment assignment, List<Tensor> answer) {
-    long bytes = bytes(request.inputs()) + bytes(answer);
+  /// @param answer what the assigned variant answered; null if that is the baseline, and it failed
+  void offer(
+      InferenceRequest request, Assignment assignment, @Nullable List<Tensor> answer, long answerNanos) {
+    long bytes = bytes(request.inputs()) + (answer == null ? 0 : bytes(answer));
     if (closed || lanes.isBackedUp() || queuedBytes.get() + bytes > BYTES_MAX) {
       dropped.increment();
       return;
     }
     queuedBytes.addAndGet(bytes);
-    if (!queue.offer(new Copy(request, assignment, answer, bytes))) {
+    if (!queue.offer(new Copy(request, assignment, answer, answerNanos, bytes))) {
       queuedBytes.addAndGet(-bytes);
       dropped.increment();
     }
@@ -122,7 +126,15 @@ final class Shadow implements AutoCloseable {
   private void run(Copy copy) {
     // A copy that has waited is dispatched now; counted as of its arrival it would be evidence too old to matter.
     Assignment assignment = copy.assignment().dispatched(rollout.ledger().ticket(copy.assignment().segment()));
+    if (copy.answer() == null) {
+      runAfterFailure(copy, assignment);
+      return;
+    }
     Variant variant = assignment.variant().other();
+    if (variant == Variant.CANDIDATE && copy.answerNanos() > timeoutNanos()) {
+      // The candidate would have been given up on after that time: for a pair, the baseline has failed.
+      rollout.weigh(new Observation.Failed(assignment, Variant.BASELINE, true, copy.answerNanos()), copy.request().id());
+    }
     boolean compares = comparison.applies(copy.request().outputs());
     long nowMillis = LiveRollout.nowMillis();
     if (variant == Variant.CANDIDATE) {
@@ -148,6 +160,17 @@ final class Shadow implements AutoCloseable {
     }
   }
 
+  /// The baseline has failed this request. If the candidate can run it, that speaks for the candidate; if it cannot, the request
+  /// may be what is wrong.
+  private void runAfterFailure(Copy copy, Assignment assignment) {
+    rollout.ledger().dispatchedShadow(assignment.segment(), LiveRollout.nowMillis());
+    Ran ran = run(copy, assignment, Variant.CANDIDATE, true);
+    if (ran.outputs() != null) {
+      rollout.observe(new Observation.Answered(assignment, Variant.CANDIDATE, true, ran.nanos()), copy.request().id());
+      rollout.weigh(new Observation.Failed(assignment, Variant.BASELINE, true, 0), copy.request().id());
+    }
+  }
+
   /// A run on this thread.
   ///
   /// @param outputs null if there are none: it failed, was late or was not wanted any more
@@ -167,8 +190,7 @@ final class Shadow implements AutoCloseable {
     RunControl control = RunControl.create();
     AtomicBoolean settled = new AtomicBoolean();
     long startedNanos = System.nanoTime();
-    long timeoutNanos =
-        Math.min(TIMEOUT_NANOS_MAX, Duration.ofMillis(rollout.note().fallback().timeoutMillis()).toNanos());
+    long timeoutNanos = timeoutNanos();
     ScheduledFuture<?> timeout =
         lanes
             .timer()
@@ -206,19 +228,22 @@ final class Shadow implements AutoCloseable {
     return new Ran(outputs, nanos);
   }
 
+  private long timeoutNanos() {
+    return Math.min(TIMEOUT_NANOS_MAX, Duration.ofMillis(rollout.note().fallback().timeoutMillis()).toNanos());
+  }
+
   private void succeeded(Copy copy, Assignment assignment, Variant variant, Ran ran, boolean compares) {
     String id = copy.request().id();
     List<Tensor> outputs = requireNonNull(ran.outputs());
     rollout.observe(new Observation.Answered(assignment, variant, true, ran.nanos()), id);
     rollout.measure(assignment, variant, copy.request().inputs(), outputs);
+    boolean candidateShadowed = variant == Variant.CANDIDATE;
+    List<Tensor> answer = requireNonNull(copy.answer());
+    List<Tensor> baseline = candidateShadowed ? answer : outputs;
+    List<Tensor> candidate = candidateShadowed ? outputs : answer;
+    rollout.remember(copy.request(), assignment, baseline, candidate);
     if (compares) {
-      boolean candidateShadowed = variant == Variant.CANDIDATE;
-      rollout.observe(
-          new Observation.Compared(
-              assignment,
-              comparison.compare(
-                  candidateShadowed ? copy.answer() : outputs, candidateShadowed ? outputs : copy.answer())),
-          id);
+      rollout.observe(new Observation.Compared(assignment, comparison.compare(baseline, candidate)), id);
     }
   }
 
@@ -229,8 +254,9 @@ final class Shadow implements AutoCloseable {
     List<Tensor> again = requireNonNull(repeat.outputs());
     List<Tensor> outputs = requireNonNull(ran.outputs());
     boolean candidateShadowed = variant == Variant.CANDIDATE;
-    List<Tensor> first = candidateShadowed ? copy.answer() : outputs;
-    List<Tensor> candidate = candidateShadowed ? outputs : copy.answer();
+    List<Tensor> answer = requireNonNull(copy.answer());
+    List<Tensor> first = candidateShadowed ? answer : outputs;
+    List<Tensor> candidate = candidateShadowed ? outputs : answer;
     boolean repeatDisagrees = compares && comparison.compare(first, again).disagrees();
     boolean candidateDisagrees = compares && comparison.compare(first, candidate).disagrees();
     rollout.observe(

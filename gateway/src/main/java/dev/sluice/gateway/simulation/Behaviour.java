@@ -47,7 +47,8 @@ public record Behaviour(
     for (String entry : text.split(",", -1)) {
       Matcher form = ENTRY.matcher(entry.strip());
       if (!form.matches()) {
-        throw new IllegalArgumentException("'%s' says nothing of a version; expected some of %s".formatted(entry.strip(), KNOWN));
+        throw new IllegalArgumentException(
+            "'%s' says nothing of a version; expected some of %s".formatted(entry.strip(), KNOWN));
       }
       changed = changed.with(form.group(1), form.group(2).strip());
     }
@@ -98,7 +99,8 @@ public record Behaviour(
             ? latencyMillis * Double.parseDouble(factor.group(1))
             : millis.matches() ? Double.parseDouble(millis.group(1)) : 0;
     if (!(latency > 0 && latency <= 3_600_000)) {
-      throw new IllegalArgumentException("latency: '%s' is not a factor such as x1.1 or a time such as 20ms, above 0".formatted(value));
+      throw new IllegalArgumentException(
+          "latency: '%s' is not a factor such as x1.1 or a time such as 20ms, above 0".formatted(value));
     }
     return latency;
   }

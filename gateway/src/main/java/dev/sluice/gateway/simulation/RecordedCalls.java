@@ -62,11 +62,12 @@ public final class RecordedCalls {
   /// Reads a recording for a note: its drift rules say how numbers are measured.
   ///
   /// @throws DamagedException with the number of the first line that is damaged
-  public static RecordedCalls read(Iterable<String> lines, RolloutNote note) throws DamagedException {
+  public static RecordedCalls read(Iterator<String> lines, RolloutNote note) throws DamagedException {
     List<Call> calls = new ArrayList<>();
     long number = 0;
     long before = 0;
-    for (String line : lines) {
+    while (lines.hasNext()) {
+      String line = lines.next();
       number++;
       if (calls.size() == REQUESTS_MAX) {
         throw new DamagedException(number, "there are more than %,d requests".formatted(REQUESTS_MAX));

@@ -32,8 +32,9 @@ import org.jspecify.annotations.Nullable;
 
 /// One rollout from its first step to its end, request by request in virtual time, through the router as the gateway runs it.
 ///
-/// What differs from a gateway: calls take the time that the stream says, whatever the load; no circuit breaker opens and no copy is
-/// dropped; labels arrive with the answer; and where the note waits for a person to promote, one does so at once.
+/// What differs from a gateway: calls take the time that the stream says, whatever the load; no circuit breaker opens, no copy is
+/// dropped, and the share of repeats does not lower itself; labels arrive with the answer; and where the note waits for a person to
+/// promote, one does so at once.
 final class SimulatedRollout {
 
   enum End {
@@ -283,6 +284,9 @@ final class SimulatedRollout {
             }
           } else {
             record(new Observation.Failed(assignment, Variant.BASELINE, false, run.nanos()));
+            if (assignment.shadowed()) {
+              copyAfterFailure(call, assignment);
+            }
           }
         });
   }
@@ -294,6 +298,9 @@ final class SimulatedRollout {
     Assignment copy = assignment.dispatched(ledger.ticket(assignment.segment()));
     candidateRequests++;
     ledger.dispatchedShadow(copy.segment(), nowMillis);
+    if (call.baseline().nanos() > timeoutNanos) {
+      record(new Observation.Failed(copy, Variant.BASELINE, true, call.baseline().nanos())); // as late as that, it has failed
+    }
     compare(copy);
     Call.Run run = call.candidate();
     boolean repeated = random.nextInt(Exposure.ALL) < note.repeatBasisPoints();
@@ -315,17 +322,42 @@ final class SimulatedRollout {
         });
   }
 
+  /// The baseline failed; whether the candidate would have too is the other half of the pair.
+  private void copyAfterFailure(Call call, Assignment assignment) {
+    if (Exposure.isFlipped(ledger.exposure())) {
+      return;
+    }
+    Assignment copy = assignment.dispatched(ledger.ticket(assignment.segment()));
+    candidateRequests++;
+    ledger.dispatchedShadow(copy.segment(), nowMillis);
+    Call.Run run = call.candidate();
+    if (run.ok() && run.nanos() <= timeoutNanos) {
+      after(
+          run.nanos(),
+          () -> {
+            record(new Observation.Answered(copy, Variant.CANDIDATE, true, run.nanos()));
+            record(new Observation.Failed(copy, Variant.BASELINE, true, 0));
+          });
+    }
+  }
+
   private void copyToBaseline(Call call, Assignment assignment) {
     if (Exposure.isFlipped(ledger.exposure())) {
       return;
     }
     Assignment copy = assignment.dispatched(ledger.ticket(assignment.segment()));
     compare(copy);
+    boolean repeated = random.nextInt(Exposure.ALL) < note.repeatBasisPoints();
     after(
         Math.min(call.baseline().nanos(), timeoutNanos),
         () -> {
           if (copied(copy, Variant.BASELINE, call.baseline())) {
+            measure(copy, Variant.BASELINE, call.baseline());
             compared(call, copy);
+            if (repeated) {
+              // Not run side by side with the candidate: their latencies say nothing.
+              record(new Observation.Repeated(copy, call.repeatDisagrees(), call.disagrees(), 0, 0));
+            }
           }
         });
   }

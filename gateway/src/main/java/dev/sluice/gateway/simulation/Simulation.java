@@ -1,5 +1,7 @@
 package dev.sluice.gateway.simulation;
 
+import static java.util.Objects.requireNonNull;
+
 import dev.sluice.gateway.simulation.SimulatedRollout.End;
 import dev.sluice.gateway.simulation.SimulatedRollout.Outcome;
 import dev.sluice.router.rollout.RolloutNote;
@@ -18,7 +20,7 @@ import org.jspecify.annotations.Nullable;
 public final class Simulation {
 
   /// Requests that one simulation goes through at most, all its runs together: a minute or two.
-  public static final long REQUESTS_MAX = 40_000_000;
+  public static final long REQUESTS_MAX = 20_000_000;
 
   /// Runs that one simulation has at most.
   public static final int RUNS_MAX = 100_000;
@@ -51,12 +53,13 @@ public final class Simulation {
       String rule, String segment, int runs, Spread requests, Spread candidateRequests, Spread exposed, Spread millis,
       String example) {}
 
-  /// @param runs that there were
+  /// @param asked runs that were wanted
+  /// @param runs that there were, before [#REQUESTS_MAX] requests were used up
   /// @param unfinished runs that had not ended when the stream, or [#REQUESTS_MAX], had
   /// @param waitingFor what one of them lacked
   /// @param steps by step, and then of the cool-down, the time that rollouts which went through it spent there; null if none did
   public record Report(
-      String rollout, long seed, int runs, int stopped, int promoted, int unfinished, String waitingFor,
+      String rollout, long seed, int asked, int runs, int stopped, int promoted, int unfinished, String waitingFor,
       @Nullable Spread requests, List<Stopped> stops, List<@Nullable Spread> steps) {}
 
   /// @param seed the same one gives the same report
@@ -81,10 +84,10 @@ public final class Simulation {
       requestsLeft -= outcome.requests();
       outcomes.add(outcome);
     }
-    return report(note, outcomes, seed);
+    return report(note, outcomes, runs, seed);
   }
 
-  private static Report report(RolloutNote note, List<Outcome> outcomes, long seed) {
+  private static Report report(RolloutNote note, List<Outcome> outcomes, int asked, long seed) {
     Map<String, List<Outcome>> byPlace = new TreeMap<>();
     for (Outcome outcome : outcomes) {
       if (outcome.stop() != null) {
@@ -102,7 +105,7 @@ public final class Simulation {
     }
     List<Outcome> unfinished = of(End.UNFINISHED, outcomes);
     return new Report(
-        note.name(), seed, outcomes.size(), of(End.STOPPED, outcomes).size(), of(End.PROMOTED, outcomes).size(),
+        note.name(), seed, asked, outcomes.size(), of(End.STOPPED, outcomes).size(), of(End.PROMOTED, outcomes).size(),
         unfinished.size(), unfinished.isEmpty() ? "" : unfinished.getFirst().waitingFor(),
         spread(outcomes, Outcome::requests), stops, steps);
   }
@@ -112,7 +115,7 @@ public final class Simulation {
   }
 
   private static Stopped stopped(List<Outcome> outcomes) {
-    Stop first = java.util.Objects.requireNonNull(outcomes.getFirst().stop());
+    Stop first = requireNonNull(outcomes.getFirst().stop());
     return new Stopped(
         first.rule(), first.segment(), outcomes.size(), some(outcomes, Outcome::requests),
         some(outcomes, Outcome::candidateRequests), some(outcomes, Outcome::exposed), some(outcomes, Outcome::millis),
@@ -120,7 +123,7 @@ public final class Simulation {
   }
 
   private static Spread some(List<Outcome> outcomes, ToLongFunction<Outcome> number) {
-    return java.util.Objects.requireNonNull(spread(outcomes, number));
+    return requireNonNull(spread(outcomes, number));
   }
 
   private static @Nullable Spread spread(List<Outcome> outcomes, ToLongFunction<Outcome> number) {

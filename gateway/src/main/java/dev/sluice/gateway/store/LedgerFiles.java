@@ -17,8 +17,11 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Function;
+import org.jspecify.annotations.Nullable;
 
-/// The memory of the rollouts' evidence ledgers: one mapped file each, `<directory>/<rollout>.ledger`.
+/// The memory of the rollouts' evidence ledgers: one mapped file each, `<directory>/<rollout>.ledger`, and beside it what is
+/// kept for the rollout's report, `<directory>/<rollout>.json`.
 ///
 /// **Why a mapped file.** A flip is one compare-and-set on the path of a request, and it must be remembered. In a
 /// mapped file the word belongs to the operating system the instant it is written: a process that is killed right after
@@ -35,6 +38,8 @@ public final class LedgerFiles implements AutoCloseable {
 
   /// The most words of one ledger: 64 MiB, of which a rollout with a thousand segments and many rules needs the half.
   public static final int WORDS_MAX = 1 << 23;
+
+  private static final long KEPT_BYTES_MAX = 16 << 20;
 
   private final Path directory;
   private final int mappedMax;
@@ -104,11 +109,9 @@ public final class LedgerFiles implements AutoCloseable {
       if (!Files.exists(file)) {
         return new Opened.Missing();
       }
-      long bytes = Files.size(file);
-      long expected = (long) words * Long.BYTES;
-      if (bytes != expected) {
-        return new Opened.Unusable(
-            "%s has %d bytes; the ledger of rollout '%s' has %d".formatted(file, bytes, rollout, expected));
+      String unfit = unfit(rollout, file, Files.size(file), words);
+      if (unfit != null) {
+        return new Opened.Unusable(unfit);
       }
       return new Opened.Found(map(rollout, file));
     } catch (IOException failed) {
@@ -116,10 +119,72 @@ public final class LedgerFiles implements AutoCloseable {
     }
   }
 
-  private Path expectNotMapped(String rollout) {
+  /// Shows someone the ledger of a rollout as it is, whether it is mapped here or not. Nothing can be changed through these words,
+  /// and they may be used until `reader` returns.
+  public <T> T read(String rollout, int words, Function<Opened, T> reader) {
+    Path file = file(rollout, ".ledger");
+    if (!Files.exists(file)) {
+      return reader.apply(new Opened.Missing());
+    }
+    try (Arena arena = Arena.ofConfined();
+        FileChannel channel = FileChannel.open(file, StandardOpenOption.READ)) {
+      String unfit = unfit(rollout, file, channel.size(), words);
+      return reader.apply(
+          unfit != null
+              ? new Opened.Unusable(unfit)
+              : new Opened.Found(new LedgerWords(channel.map(MapMode.READ_ONLY, 0, channel.size(), arena))));
+    } catch (IOException failed) {
+      return reader.apply(new Opened.Unusable("%s cannot be mapped: %s".formatted(file, failed.getMessage())));
+    }
+  }
+
+  private static @Nullable String unfit(String rollout, Path file, long bytes, int words) {
+    long expected = (long) words * Long.BYTES;
+    return bytes == expected
+        ? null
+        : "%s has %d bytes; the ledger of rollout '%s' has %d".formatted(file, bytes, rollout, expected);
+  }
+
+  // --- what is kept for a report ---------------------------------------------------------------------------------------
+
+  /// Keeps a text for the report of a rollout, in place of what was kept before.
+  public void keep(String rollout, String text) {
+    Path file = file(rollout, ".json");
+    Path unfinished = file(rollout, ".json.new");
+    try {
+      Files.writeString(unfinished, text);
+      DurableMove.move(unfinished, file);
+    } catch (IOException failed) {
+      throw new StoreException("%s cannot be written: %s".formatted(file, failed.getMessage()), failed);
+    }
+  }
+
+  /// What was kept; null for nothing.
+  public @Nullable String kept(String rollout) {
+    Path file = file(rollout, ".json");
+    try {
+      if (!Files.exists(file)) {
+        return null;
+      }
+      if (Files.size(file) > KEPT_BYTES_MAX) {
+        throw new StoreException(
+            "%s has %d bytes, at most %d expected".formatted(file, Files.size(file), KEPT_BYTES_MAX), null);
+      }
+      return Files.readString(file);
+    } catch (IOException failed) {
+      throw new StoreException("%s cannot be read: %s".formatted(file, failed.getMessage()), failed);
+    }
+  }
+
+  private Path file(String rollout, String ending) {
     if (!NoteReader.ROLLOUT_NAME.matcher(rollout).matches()) {
       throw new IllegalArgumentException("'" + rollout + "' is not the name of a rollout");
     }
+    return directory.resolve(rollout + ending);
+  }
+
+  private Path expectNotMapped(String rollout) {
+    Path file = file(rollout, ".ledger");
     if (mappings.containsKey(rollout)) {
       throw new IllegalStateException("the ledger of rollout '" + rollout + "' is mapped already");
     }
@@ -127,7 +192,7 @@ public final class LedgerFiles implements AutoCloseable {
       throw new IllegalStateException(
           "%d ledgers are mapped, at most %d allowed".formatted(mappings.size(), mappedMax));
     }
-    return directory.resolve(rollout + ".ledger");
+    return file;
   }
 
   private LedgerWords map(String rollout, Path file) throws IOException {

@@ -89,6 +89,36 @@ public final class SqliteStore implements Store {
     }
   }
 
+  /// One rollout and its audit trail, out of a store that no process has open; nothing is changed.
+  ///
+  /// @param rollout null if there is none of that name
+  public record Found(@Nullable StoredRollout rollout, List<AuditEvent> events) {}
+
+  /// Looks one rollout up.
+  ///
+  /// @throws StoreLockedException if the store is open elsewhere
+  /// @throws StoreUnreadableException if the file is damaged or foreign, or is of an older Sluice and not brought up to date yet
+  public static Found find(Path file, String name) {
+    try {
+      if (!Files.exists(file)) {
+        throw new StoreUnreadableException(file + ": there is no such file", null);
+      }
+      try (StoreLock _ = StoreLock.acquire(file)) {
+        expectReadable(file);
+        try (Connection connection = SqliteSchema.connect(file, true)) {
+          if (!SqliteSchema.isCurrent(connection)) {
+            throw new StoreUnreadableException(file + " is of an older Sluice: serve with this one once, first", null);
+          }
+          return new Found(
+              readRollouts(connection).stream().filter(rollout -> rollout.name().equals(name)).findFirst().orElse(null),
+              readEvents(connection, name, 0, EVENTS_MAX));
+        }
+      }
+    } catch (SQLException | IOException failed) {
+      throw new StoreException("%s cannot be read: %s".formatted(file, failed.getMessage()), failed);
+    }
+  }
+
   private static boolean bootedSince(Connection connection, String bootId) throws SQLException {
     try (Statement statement = connection.createStatement();
         ResultSet before = statement.executeQuery("SELECT value FROM meta WHERE name = 'boot-id'")) {
@@ -163,6 +193,15 @@ public final class SqliteStore implements Store {
 
   @Override
   public synchronized List<AuditEvent> events(@Nullable String rollout, long afterRevision, int max) {
+    try {
+      return readEvents(connection, rollout, afterRevision, max);
+    } catch (SQLException failed) {
+      throw failure("cannot be read", failed);
+    }
+  }
+
+  private static List<AuditEvent> readEvents(
+      Connection connection, @Nullable String rollout, long afterRevision, int max) throws SQLException {
     String sql =
         "SELECT * FROM events WHERE revision > ? %s ORDER BY revision LIMIT ?"
             .formatted(rollout == null ? "" : "AND rollout = ?");
@@ -180,8 +219,6 @@ public final class SqliteStore implements Store {
         }
         return events;
       }
-    } catch (SQLException failed) {
-      throw failure("cannot be read", failed);
     }
   }
 

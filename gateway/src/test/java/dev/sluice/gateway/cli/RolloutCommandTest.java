@@ -175,6 +175,7 @@ class RolloutCommandTest {
         "fraud-v2 (fraud 1 → 2) was STOPPED by a rule: version 1 answers everything.",
         "disagreement-rate in country=JP: 5 of the first 21 compared requests disagreed;"
             + " the rule fires when the 5th comes within the first 39.",
+        "No other rule had come a tenth of its way.",
         "The flip came 1.8µs after that observation (request req-7);"
             + " requests assigned to the candidate after it: 0.",
         "Reason: disagreement-rate fired in country=JP");

@@ -11,6 +11,7 @@ import dev.sluice.router.rollout.Acceptance;
 import dev.sluice.router.rollout.RolloutNote;
 import dev.sluice.router.rollout.RolloutNote.BlastRadius;
 import dev.sluice.router.rollout.RolloutNote.FallbackPath;
+import dev.sluice.router.rollout.RolloutNote.LabelPlan;
 import dev.sluice.router.rollout.RolloutNote.Mode;
 import dev.sluice.router.rollout.RolloutNote.Promotion;
 import dev.sluice.router.rollout.RolloutNote.StickyKey;
@@ -22,6 +23,8 @@ import dev.sluice.router.stop.StopRule.Feature;
 import dev.sluice.router.stop.StopRule.Scope;
 import java.io.IOException;
 import java.io.InputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
@@ -151,6 +154,7 @@ class NoteReaderTest {
         - max-keys: 2000
         - max-run-time: 30s
         - crash: {}
+      labels: { output: probabilities, column: 1, horizon: 24h, missing: negative }
       """;
 
   @Test
@@ -182,6 +186,7 @@ class NoteReaderTest {
             new StopRule.Crash());
     assertThat(note.discovery()).isEqualTo(new Discovery("country", 100));
     assertThat(note.repeatBasisPoints()).isEqualTo(1_000);
+    assertThat(note.labels()).isEqualTo(new LabelPlan("probabilities", 1, 86_400_000, LabelPlan.Missing.NEGATIVE));
     assertThat(note.mode()).isEqualTo(Mode.DRY_RUN);
     assertThat(note.alpha()).isEqualTo(0.3);
     assertThat(note.steps().getFirst().until().accept())
@@ -543,6 +548,16 @@ class NoteReaderTest {
   }
 
   @Test
+  void theNoteOfTheDocumentationIsANote() throws Exception {
+    String page = Files.readString(Path.of("../docs/rollout-notes.md"));
+    String yaml = page.substring(page.indexOf("```yaml\n") + 8, page.indexOf("```\n", page.indexOf("```yaml\n")));
+
+    assertThat(problemsOf(yaml)).isEmpty();
+    assertThat(NoteReader.STOP_RULE).allSatisfy(rule -> assertThat(yaml).contains("- " + rule + ": "));
+    assertThat(NoteReader.NOTE).allSatisfy(field -> assertThat("\n" + yaml).contains("\n" + field + ":"));
+  }
+
+  @Test
   void theSchemaForEditorsHasTheReadersFields() throws IOException {
     JsonNode schema;
     try (InputStream file = NoteReader.class.getResourceAsStream("rollout-note.schema.json")) {
@@ -551,7 +566,7 @@ class NoteReaderTest {
     Map<String, List<String>> parts =
         Map.of(
             "numericComparison", NoteReader.COMPARISON, "step", NoteReader.STEP, "until", NoteReader.UNTIL,
-            "stopRule", NoteReader.STOP_RULE, "accept", NoteReader.ACCEPT, "discovery", NoteReader.DISCOVERY,
+            "stopRule", NoteReader.STOP_RULE, "accept", NoteReader.ACCEPT, "discovery", NoteReader.DISCOVERY, "labels", NoteReader.LABELS,
             "fallback", NoteReader.FALLBACK, "blastRadius", NoteReader.BLAST_RADIUS);
     Map<String, List<String>> rules =
         Map.of(

@@ -78,6 +78,10 @@ public final class EvidenceLedger {
 
   private static final long NO_LINE = -1;
 
+  // values() makes a new array each time.
+  private static final List<Counted> COUNTED = List.of(Counted.values());
+  private static final List<StopRule.Cap.Bounded> BOUNDS = List.of(StopRule.Cap.Bounded.values());
+
   /// Words that remember the keys a hard bound counts: 2 million bits.
   private static final int KEYS = 1 << 15;
 
@@ -163,6 +167,10 @@ public final class EvidenceLedger {
   private final int savedAt;
   private final long[] caps = new long[StopRule.Cap.Bounded.values().length];
   private volatile Interest interest;
+
+  /// Whether the scales hold what the log says: not in a ledger that is only looked at.
+  private boolean weighsHere;
+
   private volatile boolean decided;
 
   /// The verdict until some thread has taken it to report it.
@@ -195,6 +203,7 @@ public final class EvidenceLedger {
       int rule = plan.cap(bounded);
       caps[bounded.ordinal()] = rule < 0 ? Long.MAX_VALUE : ((StopRule.Cap) rules.rules().get(rule)).most();
     }
+    recallNames();
     this.interest = interest();
     this.restarts = new boolean[segments.capacity() + 1];
     for (ArmedRule test : rules.armed()) {
@@ -396,7 +405,7 @@ public final class EvidenceLedger {
 
   /// The verdict of a hard bound that has been passed; null if there is none or it is known already.
   public @Nullable Trip capped(long nowMillis) {
-    for (StopRule.Cap.Bounded bounded : StopRule.Cap.Bounded.values()) {
+    for (StopRule.Cap.Bounded bounded : BOUNDS) {
       int i = bounded.ordinal();
       long since = words.get(BOUNDED + i) - words.get(BOUNDED_AT_ENTRY + i);
       if (caps[i] != Long.MAX_VALUE && since > limit(i) && !decided) {
@@ -626,7 +635,7 @@ public final class EvidenceLedger {
     }
     log.complete(number, exposure());
     int place = kind == Kind.RESTART ? log.segment(number) : log.segment(number) + 1;
-    for (Counted counted : Counted.values()) {
+    for (Counted counted : COUNTED) {
       log.count(number, counted.ordinal(), dispatched(counted, place - 1));
       log.count(number, 3 + counted.ordinal(), dispatched(counted, ArmedRule.OVERALL));
     }
@@ -771,6 +780,7 @@ public final class EvidenceLedger {
 
   /// Marks fresh memory as this rollout's, at its first exposure.
   public void initialize(long mark, long exposure) {
+    weighsHere = true;
     for (int place = 0; place <= segments.capacity(); place++) {
       words.set(block(place - 1) + SPACING, scales.spacing(place));
     }
@@ -801,18 +811,15 @@ public final class EvidenceLedger {
     words.set(at, number);
   }
 
-  /// Takes up what a former process has left: the later of the saved weights, and the lines that came after them. To be called
-  /// before anything is recorded.
-  ///
-  /// @return a verdict that the former process did not come to any more; null for none
-  public @Nullable Trip restore() {
+  /// The segments that a former process has found. What cannot be a name ends the list.
+  private void recallNames() {
     for (int i = segments.declaredAndOther(); i < segments.capacity(); i++) {
       int at = plan.namesAt() + NAME * (i - segments.declaredAndOther());
-      int length = (int) words.get(at);
-      if (length == 0) {
+      long length = words.get(at);
+      if (length < 1 || length > EvidenceLog.NAME_MAX) {
         break;
       }
-      byte[] bytes = new byte[length];
+      byte[] bytes = new byte[(int) length];
       for (int b = 0; b < length; b++) {
         bytes[b] = (byte) (words.getPlain(at + 1 + b / 8) >>> (8 * (b % 8)));
       }
@@ -820,6 +827,14 @@ public final class EvidenceLedger {
       put(name, segments.declaredAndOther() + names.size());
       names = Stream.concat(names.stream(), Stream.of(name)).toList();
     }
+  }
+
+  /// Takes up what a former process has left: the later of the saved weights, and the lines that came after them. To be called
+  /// before anything is recorded.
+  ///
+  /// @return a verdict that the former process did not come to any more; null for none
+  public @Nullable Trip restore() {
+    weighsHere = true;
     long weighed = words.get(WEIGHED);
     long first = load(scales, lastSave(weighed));
     Trip last = null;
@@ -871,10 +886,17 @@ public final class EvidenceLedger {
   /// @param firstLine where it began: 0, or the first line after saved weights
   /// @param lines weighed
   /// @param trip the verdict that the lines lead to; null for none
-  /// @param identical whether that is the verdict that was reached then, and whether all weights are what they were, to the last bit
-  public record Replay(long firstLine, long lines, @Nullable Trip trip, boolean identical) {}
+  /// @param then the verdict that was reached then; null for none
+  /// @param weightsCompared words of the weights that were compared, bit by bit, with those of then: saved ones that the lines pass,
+  ///     and, where evidence is still being weighed, the present ones; 0 if there are neither
+  /// @param identical whether verdict and weights are those of then, to the last bit
+  public record Replay(
+      long firstLine, long lines, @Nullable Trip trip, @Nullable Trip then, long weightsCompared, boolean identical) {}
 
-  /// Weighs the log again, with fresh scales, from as far back as it goes. Meanwhile nobody else weighs.
+  /// Weighs the log again, with fresh scales, from as far back as it goes. Meanwhile nobody else weighs. A ledger that was opened to
+  /// be looked at, neither begun nor restored, may lie in read-only memory: nothing in it is changed.
+  ///
+  /// @throws IllegalStateException if the log is damaged: the message says where
   public Replay replay() {
     Scales fresh = plan.scales();
     while (!weighing.compareAndSet(false, true)) {
@@ -885,27 +907,49 @@ public final class EvidenceLedger {
     } finally {
       weighing.set(false);
     }
-    weigh(); // what has come meanwhile
+    if (weighsHere) {
+      weigh(); // what has come meanwhile
+    }
     return replay;
   }
 
   private Replay replay(Scales fresh) {
     long weighed = words.get(WEIGHED);
+    Trip then = trip();
+    if (weighed < 0 || (then != null && then.rule() >= rules.rules().size())) {
+      throw new IllegalStateException("the ledger is damaged: %d lines, verdict %s".formatted(weighed, then));
+    }
     long saved = lastSave(weighed);
     long first = load(fresh, Math.max(0, saved - log.capacity() / SAVES));
     Evidence line = new Evidence();
     Trip verdict = null;
+    long compared = 0;
     boolean identical = true;
     for (long number = first; number < weighed; number++) {
       if (number == saved && number > first && words.get(saved(number)) == number) {
+        compared += fresh.words();
         identical &= fresh.isSavedAt(words, saved(number) + 1);
       }
-      log.read(number, line);
-      Trip trip = fresh.weigh(line, number);
+      Trip trip = weighAgain(fresh, line, number);
       verdict = verdict == null ? trip : verdict;
     }
-    Trip then = trip();
     identical &= verdict == null ? then == null : verdict.equals(then);
-    return new Replay(first, weighed - first, verdict, identical && fresh.isAt(scales));
+    if (weighsHere) {
+      compared += fresh.words();
+      identical &= fresh.isAt(scales);
+    }
+    return new Replay(first, weighed - first, verdict, then, compared, identical);
+  }
+
+  private @Nullable Trip weighAgain(Scales fresh, Evidence line, long number) {
+    if (!log.isPublished(number)) {
+      throw new IllegalStateException("line %d of the log is damaged".formatted(number));
+    }
+    try {
+      log.read(number, line);
+      return fresh.weigh(line, number);
+    } catch (IndexOutOfBoundsException | ClassCastException e) {
+      throw new IllegalStateException("line %d of the log is damaged: %s".formatted(number, e.getMessage()), e);
+    }
   }
 }

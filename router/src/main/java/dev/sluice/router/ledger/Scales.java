@@ -94,6 +94,12 @@ final class Scales {
 
   private final int[][] weightIndexIn;
 
+  /// By place and rule, the index of the rule's first test there, or [#NOT_HERE].
+  private final int[][] firstIn;
+
+  /// Stays negative with any part added.
+  private static final int NOT_HERE = -1_000;
+
   /// @param margins of the ratios that promotions are to be shown to be below
   /// @param callMillisMax how long a call takes at most; what takes longer is no evidence for rules about both variants
   Scales(ArmedRules rules, List<Double> margins, long callMillisMax) {
@@ -121,6 +127,7 @@ final class Scales {
     this.longs = new long[keysAt + (ratioOfKeys ? KEY_BITS / Long.SIZE : 0)];
     this.testsIn = new ArmedRule[places][];
     this.weightIndexIn = new int[places][];
+    this.firstIn = new int[places][all.size()];
     for (int place = 0; place < places; place++) {
       List<ArmedRule> tests = rules.in(place - 1);
       testsIn[place] = tests.toArray(ArmedRule[]::new);
@@ -131,9 +138,16 @@ final class Scales {
   }
 
   private void index() {
+    for (int[] first : firstIn) {
+      Arrays.fill(first, NOT_HERE);
+    }
     int[] next = new int[places];
     for (int i = 0; i < rules.armed().size(); i++) {
-      int place = rules.armed().get(i).segment() + 1;
+      ArmedRule test = rules.armed().get(i);
+      int place = test.segment() + 1;
+      if (test.part() == 0) {
+        firstIn[place][test.rule()] = next[place];
+      }
       weightIndexIn[place][next[place]++] = weightedAt + i;
     }
   }
@@ -219,7 +233,9 @@ final class Scales {
           }
         }
         case StopRule.MeanRule mean -> {
-          if (evidence.isCurrent() && mean.concerns(evidence)) {
+          // Both variants have answered a request whose truth arrives: a change of weight meanwhile does not matter.
+          boolean counts = evidence.isCurrent() || evidence.kind() == Evidence.Kind.LABELLED;
+          if (counts && mean.concerns(evidence)) {
             double value = mean.value(evidence);
             add(eventsAt, r, segment);
             if (value > mean.limit()) {
@@ -335,14 +351,9 @@ final class Scales {
     state[weightIndexIn[segment + 1][i]] = test.share() * test.test().evidence(state, test.at());
   }
 
+  /// The index of a test among those of its place; negative if the rule does not hold there. The parts of a rule follow each other.
   private int indexOf(int rule, int part, int segment) {
-    ArmedRule[] tests = testsIn[segment + 1];
-    for (int i = 0; i < tests.length; i++) {
-      if (tests[i].rule() == rule && tests[i].part() == part) {
-        return i;
-      }
-    }
-    return -1;
+    return firstIn[segment + 1][rule] + part;
   }
 
   // --- the verdict ----------------------------------------------------------------------------------------------------

@@ -23,13 +23,16 @@ public sealed interface Observation {
 
   /// A variant could not run the request, answered out of shape, or was late, and the other one was not.
   ///
+  /// @param shadow one of a pair: the other variant ran the same request well. Besides a failed copy that is a live failure of the
+  ///     baseline whose copy the candidate then ran well; without those every failure of a pair would be the candidate's
   /// @param latencyNanos until it failed or was given up on: its true latency is at least this
   record Failed(Assignment assignment, Variant variant, boolean shadow, long latencyNanos) implements Observation {}
 
   /// The baseline answered in the candidate's place.
   record FellBack(Assignment assignment, FallbackReason reason) implements Observation {}
 
-  /// Both variants answered the same request.
+  /// Both variants answered the same request. When this is recorded must not depend on what it says: a disagreement that came in
+  /// sooner than agreement would look more frequent than it is to rules about pairs and means, which count what has come in.
   record Compared(Assignment assignment, Disagreement disagreement) implements Observation {}
 
   /// Both variants answered the same request, and the baseline a second time: how much it differs from itself is what

@@ -25,6 +25,7 @@ import org.jspecify.annotations.Nullable;
 /// @param discovery the attribute whose values become segments on the way; null for none
 /// @param repeatBasisPoints of the shadowed requests this share is run by the baseline a second time
 /// @param mode whether a verdict is acted upon
+/// @param labels what the truth is about that arrives later; null if none will
 /// @param coolDownMillis how long the rules stay armed, and the baseline ready, after promotion
 public record RolloutNote(
     String name,
@@ -44,7 +45,64 @@ public record RolloutNote(
     long coolDownMillis,
     @Nullable Discovery discovery,
     int repeatBasisPoints,
-    Mode mode) {
+    Mode mode,
+    @Nullable LabelPlan labels) {
+
+  /// What the truth is about that arrives later: whether an event came about to which the answer gave a probability.
+  ///
+  /// @param output an output of probabilities
+  /// @param column of its first row
+  /// @param horizonMillis how long a label may take. All requests of one age are judged together then, in the order of their
+  ///     dispatch: truths that are known sooner, such as frauds that are reported at once, would otherwise count double
+  /// @param missing what a request without a label stands for
+  public record LabelPlan(String output, int column, long horizonMillis, Missing missing) {
+    /// The longest horizon: 90 days.
+    public static final long HORIZON_MILLIS_MAX = 90L * 24 * 3_600_000;
+
+    /// What a request without a label stands for.
+    public enum Missing {
+      /// Nothing: nobody has looked.
+      EXCLUDED,
+      /// The event did not come about: somebody would have said so.
+      NEGATIVE
+    }
+
+    public LabelPlan {
+      if (output.isEmpty() || column < 0) {
+        throw new IllegalArgumentException(
+            "labels: output '%s', column %d: expected a name and a column of at least 0".formatted(output, column));
+      }
+      if (horizonMillis < 1 || horizonMillis > HORIZON_MILLIS_MAX) {
+        throw new IllegalArgumentException(
+            "labels: a horizon of %d ms is not between 1 ms and 90 days".formatted(horizonMillis));
+      }
+    }
+  }
+
+  /// A note without labels.
+  public RolloutNote(
+      String name,
+      String model,
+      String owner,
+      long baselineVersion,
+      long candidateVersion,
+      StickyKey stickyKey,
+      List<SegmentRule> segments,
+      Map<String, Comparison> comparisons,
+      List<Step> steps,
+      List<StopRule> stopRules,
+      double alpha,
+      FallbackPath fallback,
+      BlastRadius blastRadius,
+      Promotion promotion,
+      long coolDownMillis,
+      @Nullable Discovery discovery,
+      int repeatBasisPoints,
+      Mode mode) {
+    this(
+        name, model, owner, baselineVersion, candidateVersion, stickyKey, segments, comparisons, steps, stopRules, alpha,
+        fallback, blastRadius, promotion, coolDownMillis, discovery, repeatBasisPoints, mode, null);
+  }
 
   /// What a verdict of the stop rules leads to.
   public enum Mode {
@@ -109,9 +167,13 @@ public record RolloutNote(
     return new ArmedRules(stopRules, ArmedRules.alphaOfAttempt(alpha, attempt), allSegments());
   }
 
+  /// The candidate is given up on after one timeout; the baseline, which has all of the caller's time, is given this many.
+  /// Rules about both side by side leave out what takes longer.
+  private static final int CALL_TIMEOUTS = 2;
+
   /// What the evidence of such an attempt needs to know.
   public EvidenceLedger.Plan plan(int attempt) {
-    return new EvidenceLedger.Plan(arm(attempt), margins(), fallback.timeoutMillis(), EvidenceLedger.Plan.LINES,
+    return new EvidenceLedger.Plan(arm(attempt), margins(), CALL_TIMEOUTS * fallback.timeoutMillis(), EvidenceLedger.Plan.LINES,
         mode == Mode.LIVE);
   }
 

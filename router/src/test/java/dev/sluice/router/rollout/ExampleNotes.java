@@ -21,10 +21,17 @@ public final class ExampleNotes {
 
   public static RolloutNote note(
       List<String> segments, List<Step> steps, List<StopRule> rules, double alpha, int blastRadius, Promotion promotion) {
+    return note(segments, steps, rules, alpha, blastRadius, promotion, 0);
+  }
+
+  /// @param repeatBasisPoints of the shadowed requests this share is run by the baseline a second time
+  public static RolloutNote note(
+      List<String> segments, List<Step> steps, List<StopRule> rules, double alpha, int blastRadius, Promotion promotion,
+      int repeatBasisPoints) {
     return new RolloutNote(
         "fraud-7", "fraud", "ada", 6, 7, StickyKey.KEY, segments.stream().map(SegmentRule::parse).toList(), Map.of(),
         steps, rules, alpha, new FallbackPath(0.5, 1_000), new BlastRadius(blastRadius, List.of()), promotion,
-        COOL_DOWN_MILLIS, null, 0, Mode.LIVE);
+        COOL_DOWN_MILLIS, null, repeatBasisPoints, Mode.LIVE);
   }
 
   static RolloutNote note(List<Step> steps, int blastRadius, Promotion promotion) {

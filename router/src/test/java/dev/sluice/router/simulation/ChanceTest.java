@@ -21,4 +21,11 @@ final class ChanceTest {
     assertThat(Chance.mostOfChiSquare(100)).isCloseTo(181.8, within(2.0));
     assertThat(Chance.chiSquare(new long[] {8, 12}, 20)).isEqualTo(0.8);
   }
+
+  @Test
+  void theIntervalIsTheExactOne() {
+    assertThat(Chance.interval(0, 100)[0]).isZero();
+    assertThat(Chance.interval(0, 100)[1]).as("1 - 0.025^(1/100)").isCloseTo(0.03622, within(1e-5));
+    assertThat(Chance.interval(5, 10)).containsExactly(new double[] {0.18709, 0.81291}, within(1e-5));
+  }
 }

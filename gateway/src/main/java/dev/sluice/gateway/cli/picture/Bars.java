@@ -5,8 +5,9 @@ import dev.sluice.proto.control.v1.Distribution;
 import java.util.List;
 
 /// Bars made of block characters: a filled part of a line, and histograms one cell high.
-final class Bars {
+public final class Bars {
   private static final String LEVELS = " ▁▂▃▄▅▆▇█";
+  private static final double LOG_SHIFT = -Math.log(1e-6) + 1;
   private static final String EIGHTHS = " ▏▎▍▌▋▊▉█";
 
   private Bars() {}
@@ -45,6 +46,20 @@ final class Bars {
       drawn.append(LEVELS.charAt(cell < 1e-3 ? 0 : Math.max(1, (int) Math.round(cell / fullest * 8))));
     }
     return drawn.toString();
+  }
+
+  /// The counts of a distribution over an axis that it shares with another; even steps of it are even factors.
+  public static String sideBySide(Distribution distribution, Distribution other, int width) {
+    return histogram(logarithmic(distribution), axis(logarithmic(distribution), logarithmic(other)), width);
+  }
+
+  /// The same counts over the logarithm of the values, moved so that none is below 0.
+  private static Distribution logarithmic(Distribution distribution) {
+    Distribution.Builder logarithmic = distribution.toBuilder();
+    for (int i = 0; i < distribution.getBarsCount(); i++) {
+      logarithmic.getBarsBuilder(i).setUpper(Math.log(Math.max(1e-6, distribution.getBars(i).getUpper())) + LOG_SHIFT);
+    }
+    return logarithmic.build();
   }
 
   record Axis(double low, double high) {}
