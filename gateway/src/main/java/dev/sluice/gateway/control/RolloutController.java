@@ -204,6 +204,7 @@ public final class RolloutController implements AutoCloseable {
       assembly.retireLedger(note.name());
       throw e;
     }
+    rollout.course.sample(journal.clock().millis(), live.ledger(), rollout.stored, note, true);
     join(rollout, note, live);
     rollouts.publish();
     log.info("rollout '{}' begins: model '{}', baseline {}, candidate {}",

@@ -129,7 +129,12 @@ class RuleFamiliesTest {
       for (int i = 0; i < 100; i++) {
         var _ = gateway.inference().modelInfer(one(i));
       }
-      await().until(() -> overall(gateway.rollout("ruled")).getCandidate().getShadowed() == 100);
+      await()
+          .until(
+              () -> {
+                Rollout rollout = gateway.rollout("ruled");
+                return overall(rollout).getCandidate().getShadowed() + rollout.getShadowsDropped() == 100;
+              });
       ReportLabelsRequest.Builder labels = ReportLabelsRequest.newBuilder().setName("ruled");
       for (int i = 0; i < 100; i++) {
         labels.addLabels(Label.newBuilder().setRequestId("request-" + i).setValue(0));
