@@ -57,7 +57,7 @@ record Restoration(Assembly assembly, ModelRepository repository, boolean proces
 
   private Outcome restore(StoredRollout stored, RolloutNote note, EvidenceLedger ledger, FlipListener flips) {
     RolloutState state = stored.state();
-    ledger.restore();
+    String damage = weighAgain(ledger);
     long word = ledger.exposure();
     if (Exposure.isFlipped(word)) {
       // Whatever else is lost or gone, the flip is certain.
@@ -66,7 +66,12 @@ record Restoration(Assembly assembly, ModelRepository repository, boolean proces
     if (lastMomentLost) {
       return new Outcome.Unconfirmed(note, "the machine went down under it, and a flip in the last moment may be lost");
     }
-    if (processDied && note.stopRules().stream().anyMatch(StopRule.Crash.class::isInstance)
+    if (!damage.isEmpty()) {
+      return new Outcome.Unconfirmed(note, "its evidence cannot be weighed again: " + damage);
+    }
+    if (processDied
+        && note.mode() == RolloutNote.Mode.LIVE
+        && note.stopRules().stream().anyMatch(StopRule.Crash.class::isInstance)
         && Exposure.weightBasisPoints(word) + Exposure.shadowBasisPoints(word) > 0) {
       return new Outcome.Unconfirmed(note, "crash: the process died while it ran the candidate");
     }
@@ -85,8 +90,23 @@ record Restoration(Assembly assembly, ModelRepository repository, boolean proces
       return new Outcome.Unconfirmed(note, String.valueOf(e.getMessage()));
     }
     // The process may have died between writing a change down and making it.
-    ledger.expose(word, Assembly.exposure(state));
+    if (Exposure.epoch(word) < state.epoch()) {
+      ledger.expose(word, Assembly.exposure(state));
+      ledger.enterStep();
+    } else {
+      ledger.expose(word, Assembly.exposure(state));
+    }
     return new Outcome.GoesOn(note, assembly.live(note, stored, ledger, flips));
+  }
+
+  /// @return what is wrong with the ledger; empty if nothing
+  private static String weighAgain(EvidenceLedger ledger) {
+    try {
+      ledger.restore();
+      return "";
+    } catch (RuntimeException damaged) {
+      return String.valueOf(damaged.getMessage()); // pages that reached the disk in another order than they were written
+    }
   }
 
   private static String reason(EvidenceLedger ledger) {

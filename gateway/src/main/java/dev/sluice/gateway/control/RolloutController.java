@@ -186,6 +186,7 @@ public final class RolloutController implements AutoCloseable {
                 .filter(
                     earlier ->
                         earlier != null
+                            && earlier.mode() == RolloutNote.Mode.LIVE // a dry run stops nothing, and spends nothing
                             && earlier.model().equals(note.model())
                             && earlier.candidateVersion() == note.candidateVersion())
                 .count();
@@ -304,7 +305,7 @@ public final class RolloutController implements AutoCloseable {
       return; // a stop rule was faster: its flip is written next. After the swap, evidence of the cool-down decides no more.
     }
     // A person's abort does not hide that a rule had fired in the same moment.
-    Firing firing = next.stage().isEnded() ? firing(live, rollout.unwrittenFlip) : null;
+    Firing firing = next.stage().isEnded() ? firing(live, rollout.unwrittenFlip) : rollout.stored.firing();
     ServingVersion serving = serving(next.stage(), note);
     rollout.stored =
         journal.write(rollout, new Journal.Entry(next, actor, move.kind(), move.reason(), firing, serving));
@@ -409,17 +410,23 @@ public final class RolloutController implements AutoCloseable {
       if (live == null || !rollout.isLive()) {
         continue;
       }
-      live.tick();
-      rollout.course.sample(journal.clock().millis(), live.ledger(), rollout.stored, rollout.note, false);
-      if (Exposure.isFlipped(live.ledger().exposure())) {
-        reviewFlip(rollout, live);
-        continue;
-      }
       try {
-        apply(rollout, new RolloutEvent.Review(), SLUICE);
+        review(rollout, live);
       } catch (ControlFailure e) {
         log.error("rollout '{}' stays where it is: {}", rollout.stored.name(), e.getMessage());
+      } catch (RuntimeException e) {
+        log.error("rollout '{}' could not be reviewed", rollout.stored.name(), e); // the others can
       }
+    }
+  }
+
+  private void review(ManagedRollout rollout, LiveRollout live) throws ControlFailure {
+    live.tick();
+    rollout.course.sample(journal.clock().millis(), live.ledger(), rollout.stored, rollout.note, false);
+    if (Exposure.isFlipped(live.ledger().exposure())) {
+      reviewFlip(rollout, live);
+    } else {
+      apply(rollout, new RolloutEvent.Review(), SLUICE);
     }
   }
 

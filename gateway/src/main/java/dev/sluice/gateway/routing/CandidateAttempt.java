@@ -5,6 +5,7 @@ import dev.sluice.router.assignment.Exposure;
 import dev.sluice.router.assignment.Variant;
 import dev.sluice.router.observation.FallbackReason;
 import dev.sluice.router.observation.Observation;
+import dev.sluice.router.stop.StopRule.Counted;
 import dev.sluice.runtime.model.ModelVersion;
 import dev.sluice.runtime.tensor.Tensor;
 import java.util.List;
@@ -155,6 +156,8 @@ final class CandidateAttempt implements VersionRun.Completion {
   private void abandon(InferenceFailure failure) {
     if (settle()) {
       rollout.breaker().releasePermission();
+      rollout.ledger().taughtNothing(Counted.CANDIDATE_CALLS);
+      rollout.ledger().taughtNothing(Counted.CANDIDATE_ASSIGNMENTS);
       rollout.checkAssignedBeforeFlip(request);
       responder.fail(failure);
       rollout.meters(Variant.CANDIDATE, assignment.segment()).failed(failure.kind().name());
@@ -212,6 +215,10 @@ final class CandidateAttempt implements VersionRun.Completion {
                 responder.fail(failure);
                 rollout.meters(Variant.BASELINE, assignment.segment()).failed(failure.kind().name());
                 releaseBreaker(reason);
+                rollout.ledger().taughtNothing(Counted.CANDIDATE_ASSIGNMENTS);
+                if (reason != FallbackReason.CIRCUIT_OPEN) {
+                  rollout.ledger().taughtNothing(Counted.CANDIDATE_CALLS);
+                }
               }
             });
     if (inlineAllowed) {
@@ -226,6 +233,8 @@ final class CandidateAttempt implements VersionRun.Completion {
   private void observeFallback(FallbackReason reason, long candidateNanos, long baselineNanos) {
     if (reason == FallbackReason.LATE && baselineNanos > candidateNanos) {
       releaseBreaker(reason);
+      rollout.ledger().taughtNothing(Counted.CANDIDATE_CALLS);
+      rollout.ledger().taughtNothing(Counted.CANDIDATE_ASSIGNMENTS);
       rollout.observe(new Observation.FellBack(assignment.withoutEvidence(), reason), request.id());
       return;
     }
@@ -235,7 +244,10 @@ final class CandidateAttempt implements VersionRun.Completion {
         rollout.observe(
             new Observation.Failed(assignment, Variant.CANDIDATE, false, candidateNanos), request.id());
       }
-      case SATURATED, STOPPED -> rollout.breaker().releasePermission();
+      case SATURATED, STOPPED -> {
+        rollout.breaker().releasePermission();
+        rollout.ledger().taughtNothing(Counted.CANDIDATE_CALLS);
+      }
       case CIRCUIT_OPEN -> {}
     }
     rollout.observe(new Observation.FellBack(assignment, reason), request.id());

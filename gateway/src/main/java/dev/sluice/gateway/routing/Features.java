@@ -72,7 +72,7 @@ final class Features {
   private static double element(Tensor tensor, int index) {
     ByteBuffer bytes = tensor.bytes();
     int size = tensor.datatype().byteSize();
-    if (size == 0 || (long) (index + 1) * size > bytes.limit()) {
+    if (size == 0 || (index + 1L) * size > bytes.limit()) {
       return Double.NaN;
     }
     int at = index * size;

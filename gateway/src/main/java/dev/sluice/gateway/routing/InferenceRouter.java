@@ -35,19 +35,16 @@ public final class InferenceRouter {
       return;
     }
     Assignment assignment = rollout.assign(request);
-    long budgetNanos = 0;
-    if (assignment.variant() == Variant.CANDIDATE) {
-      budgetNanos = rollout.candidateBudgetNanos(request.lifetime().remainingNanos(), route.version());
-      if (budgetNanos <= 0) {
-        // So little time that the baseline could not stand in any more: the candidate is not tried.
-        assignment = assignment.byBaseline();
-      }
+    long budgetNanos = rollout.candidateBudgetNanos(request.lifetime().remainingNanos(), route.version());
+    if (budgetNanos <= 0) {
+      // So little time that the baseline could not stand in any more: the candidate is not tried with such a request.
+      assignment = assignment.variant() == Variant.CANDIDATE ? assignment.byBaseline() : assignment.withoutChance();
     }
     assignment = rollout.admit(assignment, request);
     if (assignment.variant() == Variant.CANDIDATE) {
       new CandidateAttempt(route, rollout, assignment, budgetNanos, request, responder, routes, lanes).start();
     } else {
-      runBaseline(route, rollout, assignment, request, responder);
+      runBaseline(route, rollout, assignment, budgetNanos, request, responder);
     }
   }
 
@@ -96,15 +93,23 @@ public final class InferenceRouter {
         .start();
   }
 
+  /// @param budgetNanos the time that the candidate would have had
   private void runBaseline(
-      Route route, LiveRollout rollout, Assignment assignment, InferenceRequest request, Responder responder) {
+      Route route,
+      LiveRollout rollout,
+      Assignment assignment,
+      long budgetNanos,
+      InferenceRequest request,
+      Responder responder) {
     ModelVersion version = routes.acquire(route);
     if (version == null) {
       responder.fail(unloaded(route));
       return;
     }
     CallMeters meters = rollout.meters(Variant.BASELINE, assignment.segment());
-    ResponseCache.Place place = cache == null ? null : cache.lookUp(version, request);
+    // The candidate always runs, through its queue. Where its calls are held against the baseline's, so does the baseline.
+    boolean asTheCandidate = rollout.comparesLiveCalls() && assignment.share() > 0;
+    ResponseCache.Place place = cache == null || asTheCandidate ? null : cache.lookUp(version, request);
     List<Tensor> known = place == null ? null : place.found();
     if (place != null && known != null) {
       version.release();
@@ -116,7 +121,8 @@ public final class InferenceRouter {
       }
       return;
     }
-    new VersionRun(
+    VersionRun run =
+        new VersionRun(
             version,
             request,
             lanes,
@@ -133,6 +139,10 @@ public final class InferenceRouter {
                 rollout.observe(
                     new Observation.Answered(assignment, Variant.BASELINE, false, nanos), request.id());
                 rollout.measure(assignment, Variant.BASELINE, request.inputs(), outputs);
+                if (asTheCandidate && nanos > budgetNanos) {
+                  // The candidate would have been given up on: side by side, that is a failure. Its duration is told above.
+                  rollout.weigh(new Observation.Failed(assignment, Variant.BASELINE, false, 0), request.id());
+                }
                 if (assignment.shadowed()) {
                   rollout.shadow().offer(request, assignment, outputs, nanos);
                 }
@@ -159,8 +169,12 @@ public final class InferenceRouter {
                   place.forget();
                 }
               }
-            })
-        .start();
+            });
+    if (asTheCandidate) {
+      run.startInQueue();
+    } else {
+      run.start();
+    }
   }
 
   static InferenceFailure unloaded(Route route) {

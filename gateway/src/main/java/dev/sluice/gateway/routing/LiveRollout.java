@@ -81,6 +81,7 @@ public final class LiveRollout implements AutoCloseable {
 
   private final DistinctKeys baselineKeys = new DistinctKeys();
   private final DistinctKeys candidateKeys = new DistinctKeys();
+  private final boolean comparesLiveCalls;
   private final CircuitBreaker breaker;
   private final Shadow shadow;
   private final LongAdder assignedAfterFlip = new LongAdder();
@@ -107,6 +108,10 @@ public final class LiveRollout implements AutoCloseable {
     this.meters = meters;
     this.flipListener = flipListener;
     this.features = new Features(note.stopRules());
+    this.comparesLiveCalls =
+        !note.margins().isEmpty()
+            || note.stopRules().stream()
+                .anyMatch(rule -> rule instanceof StopRule.RatioRule || rule instanceof StopRule.DriftRule);
     this.predictions = note.labels() == null ? null : new Predictions(note.labels());
     this.recorders = new AtomicReferenceArray<>(segments.capacity());
     this.breaker = CircuitBreaker.of(note.name(), BREAKER);
@@ -145,7 +150,8 @@ public final class LiveRollout implements AutoCloseable {
     long ticket = ledger.ticket(segment);
     ThreadLocalRandom random = ThreadLocalRandom.current();
     String key = stickyKey(request);
-    boolean keyed = key != null;
+    // An id is as good as a key for who answers, but nobody's second request has it.
+    boolean keyed = key != null && !key.equals(request.id());
     long keyHash = key == null ? random.nextLong() : assigner.hash(key);
     return Assigner.assign(
         ledger.exposure(), keyHash, keyed, random.nextLong(), segment, mayAnswer(caller), ticket);
@@ -202,6 +208,11 @@ public final class LiveRollout implements AutoCloseable {
     long most = Duration.ofMillis(note.fallback().timeoutMillis()).toNanos();
     long share = (long) (remainingNanos * note.fallback().deadlineShare());
     return Math.min(most, Math.min(share, remainingNanos - 2 * baseline.typicalRunNanos()));
+  }
+
+  /// Whether this rollout holds the two variants' live calls against each other: both must then run in the same way.
+  boolean comparesLiveCalls() {
+    return comparesLiveCalls;
   }
 
   CircuitBreaker breaker() {

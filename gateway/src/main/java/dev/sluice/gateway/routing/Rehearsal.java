@@ -59,13 +59,13 @@ public final class Rehearsal {
       int runs = Math.max(1, Math.min(RUNS, WORDS_MAX / words));
       for (int run = 0; run < runs; run++) {
         scratch.fill((byte) 0);
-        requests = untilFlip(new EvidenceLedger(plan, new LedgerWords(scratch)));
+        requests = untilFlip(new EvidenceLedger(plan, new LedgerWords(scratch)), plan.callMillisMax());
       }
     }
     return requests;
   }
 
-  private static int untilFlip(EvidenceLedger ledger) {
+  private static int untilFlip(EvidenceLedger ledger, long callMillisMax) {
     ledger.initialize(1, Exposure.of(1, Exposure.ALL / 2, Exposure.ALL));
     for (int r = 0; r < ledger.rules().rules().size(); r++) {
       if (ledger.rules().rules().get(r) instanceof StopRule.LatencyRatio ratio) {
@@ -75,8 +75,9 @@ public final class Rehearsal {
       }
     }
     long nowMillis = 0;
+    long stepMillis = Math.max(10, callMillisMax / 100); // slices have to end
     for (int request = 1; request <= REQUESTS_MAX; request++) {
-      nowMillis += 10;
+      nowMillis += stepMillis;
       Assignment assignment =
           new Assignment(Variant.CANDIDATE, true, 0, 1, Exposure.ALL / 2, Assignment.NO_KEY, ledger.ticket(0));
       ledger.assigned(assignment, nowMillis);

@@ -7,6 +7,7 @@ import dev.sluice.router.assignment.Exposure;
 import dev.sluice.router.assignment.Variant;
 import dev.sluice.router.observation.Observation;
 import dev.sluice.router.stop.StopRule;
+import dev.sluice.router.stop.StopRule.Counted;
 import dev.sluice.runtime.model.ModelExecutionException;
 import dev.sluice.runtime.model.ModelVersion;
 import dev.sluice.runtime.model.RunControl;
@@ -149,6 +150,9 @@ final class Shadow implements AutoCloseable {
     Ran repeat = repeatFirst ? run(copy, assignment, Variant.BASELINE, true) : Ran.NOT;
     Ran ran = run(copy, assignment, variant, false);
     if (ran.outputs() == null) {
+      if (compares) {
+        rollout.ledger().taughtNothing(Counted.COMPARISONS);
+      }
       return;
     }
     if (repeats && !repeatFirst) {
@@ -168,6 +172,8 @@ final class Shadow implements AutoCloseable {
     if (ran.outputs() != null) {
       rollout.observe(new Observation.Answered(assignment, Variant.CANDIDATE, true, ran.nanos()), copy.request().id());
       rollout.weigh(new Observation.Failed(assignment, Variant.BASELINE, true, 0), copy.request().id());
+    } else {
+      rollout.ledger().taughtNothing(Counted.CANDIDATE_CALLS);
     }
   }
 
@@ -212,6 +218,11 @@ final class Shadow implements AutoCloseable {
       outputs = version.run(copy.request().inputs(), copy.request().outputs(), control);
     } catch (ModelExecutionException | RuntimeException | Error e) {
       // Whatever it is, it is the variant's: the other one has answered this request.
+      if (variant == Variant.CANDIDATE
+          && e instanceof ModelExecutionException broken
+          && broken.kind() == ModelExecutionException.Kind.DEVICE_LOST) {
+        rollout.observe(new Observation.Crashed(assignment), copy.request().id());
+      }
     } finally {
       running = null;
       timeout.cancel(false);

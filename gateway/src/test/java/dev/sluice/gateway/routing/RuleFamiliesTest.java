@@ -108,6 +108,58 @@ class RuleFamiliesTest {
     assertThat(stopped.getStop().getRule()).isEqualTo("score-difference");
   }
 
+  // --- live calls side by side ------------------------------------------------------------------------------------------
+
+  @Test
+  void aTwinIsNotSlowerThanItsBaselineHoweverFastBothAre() throws Exception {
+    OnnxModels.linear(2, 1, 1).writeTo(models, Calls.MODEL, 1);
+    OnnxModels.linear(2, 1, 1).writeTo(models, Calls.MODEL, 2);
+    try (RunningGateway gateway = RunningGateway.start(models, data)) {
+      gateway.create(
+          note(
+              "ruled",
+              """
+              steps:
+                - canary: 50%
+                  until: { observations: 1000000 }
+              stopRules:
+                - latency-ratio: { margin: 1.25 }
+                - sample-ratio: {}
+              """));
+      try (Traffic traffic = Traffic.start(gateway, 4, null, RuleFamiliesTest::one, _ -> 3.0)) {
+        traffic.awaitAnswers(8_000);
+        await()
+            .atMost(Duration.ofSeconds(60))
+            .until(
+                () ->
+                    gateway.rollout("ruled").getRulesList().stream()
+                        .anyMatch(rule -> rule.getRule().equals("latency-ratio") && rule.getDispatched() > 500));
+        assertThat(traffic.failures()).isEmpty();
+      }
+      Rollout rollout = gateway.rollout("ruled");
+      assertThat(rollout.getState()).as(rollout.getReason()).isEqualTo(RolloutState.CANARY);
+      assertThat(rollout.getRulesList()).noneMatch(rule -> rule.getHolding());
+    }
+  }
+
+  @Test
+  void aCandidateThatFailsMoreThanTheBaselineIsStoppedByTheRatio() throws Exception {
+    OnnxModels.linear(2, 1, 1).writeTo(models, Calls.MODEL, 1);
+    OnnxModels.linearThatFailsFromOne(2, 1, 1).writeTo(models, Calls.MODEL, 2);
+    Rollout stopped =
+        stopped(
+            """
+            fallback: { timeout: 1s }
+            steps:
+              - canary: 20%
+                until: { observations: 1000000 }
+            stopRules:
+              - error-ratio: { margin: 1 }
+            """,
+            n -> Calls.of(n % 5 == 0 ? 5 : 0.5f).build());
+    assertThat(stopped.getStop().getRule()).isEqualTo("error-ratio");
+  }
+
   // --- the truth --------------------------------------------------------------------------------------------------------
 
   @Test

@@ -30,6 +30,11 @@ public record Assignment(
     return new Assignment(variant, shadowed, segment, epoch, share, keyHash, newTicket);
   }
 
+  /// The same request, of a kind that is never given to the candidate: chance had no say in who answers it.
+  public Assignment withoutChance() {
+    return new Assignment(variant, shadowed, segment, epoch, 0, keyHash, ticket);
+  }
+
   /// The same request as people see it; its observations decide nothing.
   public Assignment withoutEvidence() {
     return new Assignment(variant, shadowed, segment, NO_EVIDENCE, 0, keyHash, ticket);

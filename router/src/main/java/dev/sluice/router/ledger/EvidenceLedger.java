@@ -45,7 +45,7 @@ import org.jspecify.annotations.Nullable;
 /// by its own share.
 ///
 /// Layout, in words: `0` layout mark, `8` lines taken, `16` exposure, `24` lines weighed, `32..37` the verdict (rule + 1,
-/// segment + 1, bad, events, evidence, line), `40` rules that hold, `41` lines left out, `48..` hard bounds, from `64` one block of a cache line per
+/// segment + 1, bad, events, evidence, line), `40` rules that hold, `41` lines left out, `48..` hard bounds, `56..` and `64..` what the step began with, from `128` one block of a cache line per
 /// place (all traffic, then the segments), then the names of segments found on the way, the keys met, three saved weights, the log.
 @SuppressWarnings("EnumOrdinal") // their order is part of the log's layout
 public final class EvidenceLedger {
@@ -59,7 +59,11 @@ public final class EvidenceLedger {
   private static final int LEFT_OUT = 41;
   private static final int BOUNDED = 48; // requests, failures, keys, nanos; then the same at the step's entry
   private static final int BOUNDED_AT_ENTRY = 52;
-  private static final int BLOCKS = 64;
+  private static final int NOTHING = 56; // by kind of event, those that taught nothing
+  private static final int DISPATCHED_AT_ENTRY = 59;
+  private static final int BAD_AT_ENTRY = 64; // by rule
+  private static final int NOTHING_AT_ENTRY = BAD_AT_ENTRY + ArmedRules.RULES_MAX;
+  private static final int BLOCKS = 128;
 
   private static final int LIVE_ASSIGNED = 0;
   private static final int LIVE_DISPATCHED = 1;
@@ -86,7 +90,7 @@ public final class EvidenceLedger {
   private static final int KEYS = 1 << 15;
 
   /// Changes with the layout, so that a ledger of another layout is never read as this one.
-  private static final long LAYOUT_VERSION = 3;
+  private static final long LAYOUT_VERSION = 4;
 
   /// Places for saved weights: the latest, the one before it, and the one being written.
   private static final int SAVED = 3;
@@ -295,8 +299,9 @@ public final class EvidenceLedger {
     if (value == null || value.isEmpty()) {
       return segment;
     }
-    Integer known = found.get().get(value);
-    if (known == null) {
+    Map<String, Integer> all = found.get();
+    Integer known = all.get(value);
+    if (known == null && !decided && all.size() < segments.capacity() - segments.declaredAndOther()) {
       discover(value, nowMillis);
     }
     return known == null || known < 0 ? segment : known;
@@ -420,6 +425,13 @@ public final class EvidenceLedger {
     for (int i = 0; i < caps.length; i++) {
       words.set(BOUNDED_AT_ENTRY + i, words.get(BOUNDED + i));
     }
+    for (Counted counted : COUNTED) {
+      words.set(DISPATCHED_AT_ENTRY + counted.ordinal(), dispatched(counted, ArmedRule.OVERALL));
+      words.set(NOTHING_AT_ENTRY + counted.ordinal(), words.get(NOTHING + counted.ordinal()));
+    }
+    for (int rule = 0; rule < rules.rules().size(); rule++) {
+      words.set(BAD_AT_ENTRY + rule, badOfAnyEpoch(rule));
+    }
   }
 
   /// The candidate is about to run a live request. Not called for those that a circuit breaker keeps from it: counted among its
@@ -436,6 +448,12 @@ public final class EvidenceLedger {
   /// The second variant is about to run a request whose answers will be compared.
   public void dispatchedComparison(int segment) {
     increment(segment, COMPARISONS_DISPATCHED);
+  }
+
+  /// A dispatched event has ended and says nothing about the candidate: the caller went, there was no room, the baseline could not do
+  /// it either. Against a limit it counts as good, which is safe; it is no proof of anything.
+  public void taughtNothing(Counted counted) {
+    words.increment(NOTHING + counted.ordinal());
   }
 
   private void increment(int segment, int word) {
@@ -594,7 +612,7 @@ public final class EvidenceLedger {
         long number = words.get(WEIGHED);
         while (!decided && log.isPublished(number)) {
           complete(number);
-          Trip trip = weigh(number);
+          Trip trip = weighSafely(number);
           number++;
           words.setRelease(WEIGHED, number);
           if (trip != null) {
@@ -606,6 +624,18 @@ public final class EvidenceLedger {
       } finally {
         weighing.set(false);
       }
+    }
+  }
+
+  /// A line that cannot be weighed must not stop those that come after it from being heard: whoever cannot judge the candidate
+  /// any more sends everybody back to the baseline.
+  private @Nullable Trip weighSafely(long number) {
+    try {
+      return weigh(number);
+    } catch (RuntimeException broken) {
+      flip();
+      decided = true;
+      return null;
     }
   }
 
@@ -733,6 +763,18 @@ public final class EvidenceLedger {
     return rules.rules().get(test.rule()) instanceof StopRule.LimitRule limit
         ? scales.evidence(test, dispatched(limit.counted(), test.segment()))
         : scales.evidence(test);
+  }
+
+  /// Events of the present step dispatched so long ago that all of them must have ended, without those that taught nothing.
+  public long maturedInStep(Counted counted) {
+    int i = counted.ordinal();
+    long nothing = words.get(NOTHING + i) - words.get(NOTHING_AT_ENTRY + i);
+    return Math.max(0, scales.matured(counted) - words.get(DISPATCHED_AT_ENTRY + i) - nothing);
+  }
+
+  /// Observations against the candidate in the present step, whatever their epoch.
+  public long badInStep(int rule) {
+    return badOfAnyEpoch(rule) - words.get(BAD_AT_ENTRY + rule);
   }
 
   /// Events dispatched so long ago that all of them must have ended.

@@ -37,7 +37,7 @@ record Interest(
         candidateNanos,
         frozenNanosMin,
         acceptances || any(rules, StopRule.ErrorRatio.class),
-        any(rules, StopRule.FallbackRate.class),
+        acceptances || any(rules, StopRule.ErrorRatio.class) || any(rules, StopRule.FallbackRate.class),
         any(rules, StopRule.ScoreDifference.class),
         any(rules, StopRule.DisagreementRate.class),
         any(rules, StopRule.NoiseFloor.class) || any(rules, StopRule.PairedLatency.class),

@@ -4,6 +4,7 @@ import dev.sluice.router.assignment.Assignment;
 import dev.sluice.router.assignment.Exposure;
 import dev.sluice.router.assignment.Variant;
 import dev.sluice.router.ledger.EvidenceLedger.Trip;
+import dev.sluice.router.observation.FallbackReason;
 import dev.sluice.router.statistics.BinTest;
 import dev.sluice.router.statistics.EProcess;
 import dev.sluice.router.statistics.LimitTest;
@@ -54,6 +55,9 @@ final class Scales {
   /// A slice lasts this part of the longest call, so this many slices are open at a time.
   private static final int SLICES_OPEN = 4;
 
+  /// Numbers of a drift rule among which both variants are to be found.
+  private static final int RECENT = 256;
+
   private static final int SPACING_MAX = 1 << 20;
 
   // Fixed longs, before those by rule and place.
@@ -81,6 +85,7 @@ final class Scales {
   private final int eventsAt;
   private final int staleAt;
   private final int baselinesAt;
+  private final int candidatesAt;
   private final int generationsAt;
   private final int spacingsAt;
   private final int spacedSinceAt;
@@ -118,7 +123,8 @@ final class Scales {
     this.eventsAt = badAt + all.size() * places;
     this.staleAt = eventsAt + all.size() * places;
     this.baselinesAt = staleAt + all.size();
-    this.generationsAt = baselinesAt + all.size();
+    this.candidatesAt = baselinesAt + all.size();
+    this.generationsAt = candidatesAt + all.size();
     this.spacingsAt = generationsAt + places;
     this.spacedSinceAt = spacingsAt + places;
     this.frozenAt = spacedSinceAt + places;
@@ -249,7 +255,7 @@ final class Scales {
         case StopRule.DriftRule drift -> {
           if (evidence.isCurrent() && evidence.kind() == Evidence.Kind.MEASURED && evidence.rule() == r) {
             add(eventsAt, r, segment);
-            longs[baselinesAt + r] += evidence.variant() == Variant.BASELINE ? 1 : 0;
+            countRecent(r, evidence.variant());
             changed = true;
             learnDrift(r, drift, evidence);
           }
@@ -271,8 +277,11 @@ final class Scales {
     if (!changed) {
       return null;
     }
-    Clock clock = evidence.kind() == Evidence.Kind.LABELLED ? Clock.LABELS : Clock.ARRIVAL;
-    return decide(clock, segment, evidence, line);
+    if (evidence.kind() == Evidence.Kind.LABELLED) {
+      return decide(Clock.LABELS, segment, evidence, line);
+    }
+    Trip trip = decide(Clock.DISPATCH, segment, evidence, line);
+    return trip == null ? decide(Clock.ARRIVAL, segment, evidence, line) : trip;
   }
 
   private void add(int counters, int rule, int segment) {
@@ -330,15 +339,23 @@ final class Scales {
     ArmedRule baselines = testsIn[0][indexOf(rule, 1, ArmedRule.OVERALL)];
     double candidate = candidates.test().evidence(state, candidates.at());
     double baseline = baselines.test().evidence(state, baselines.at());
-    // Where few requests are the baseline's it could not have noticed what the candidate has.
-    long baselinesSeen = longs[baselinesAt + rule];
-    boolean comparable = 2 * baselinesSeen >= longs[eventsAt + rule] - baselinesSeen;
+    // Where few of the latest numbers are the baseline's it could not have noticed what the candidate has.
+    boolean comparable = 2 * longs[baselinesAt + rule] >= longs[candidatesAt + rule];
     boolean both = baseline >= DRIFTS_TOO || !comparable;
     // Leaving a term out keeps the weighted mean at or below an e-process.
     state[weightIndexIn[0][indexOf(rule, 0, ArmedRule.OVERALL)]] = both ? 0 : candidates.share() * candidate;
     double threshold = rules.threshold() / candidates.share();
     if (baseline >= threshold || (both && candidate >= threshold)) {
       hold(rule);
+    }
+  }
+
+  /// Counts a number of a drift rule; older ones count less and less.
+  private void countRecent(int rule, Variant variant) {
+    longs[(variant == Variant.BASELINE ? baselinesAt : candidatesAt) + rule]++;
+    if (longs[baselinesAt + rule] + longs[candidatesAt + rule] >= RECENT) {
+      longs[baselinesAt + rule] /= 2;
+      longs[candidatesAt + rule] /= 2;
     }
   }
 
@@ -492,8 +509,14 @@ final class Scales {
     return evidence.isRun() && !evidence.shadow() && evidence.share() > 0 && evidence.share() < Exposure.ALL;
   }
 
+  /// A live call failed. One that an open circuit keeps from the candidate would have: else a candidate that is left alone
+  /// because it is dead would look as good as its baseline.
   private static boolean isLiveFailure(Evidence evidence) {
-    return isLive(evidence) && evidence.kind() == Evidence.Kind.FAILED;
+    return (isLive(evidence) && evidence.kind() == Evidence.Kind.FAILED)
+        || (evidence.kind() == Evidence.Kind.FELL_BACK
+            && evidence.nanos() == FallbackReason.CIRCUIT_OPEN.ordinal()
+            && evidence.share() > 0
+            && evidence.share() < Exposure.ALL);
   }
 
   private int frozenIndex(int rule) {
@@ -506,7 +529,7 @@ final class Scales {
 
   /// A waiting failure in one word: slice (28 bits), candidate's share (14), variant (1), rule (6), part (3), segment (11).
   private void await(Evidence evidence, int rule, int part) {
-    long dispatched = evidence.atMillis() - evidence.nanos() / 1_000_000;
+    long dispatched = evidence.atMillis() - Math.min(callMillisMax, evidence.nanos() / 1_000_000);
     long slice = dispatched / sliceMillis;
     if (slice < longs[NEXT_SLICE] || longs[WAITING] == WAITING_MAX || !isFirstOfItsKey(evidence, rule, part)) {
       return;

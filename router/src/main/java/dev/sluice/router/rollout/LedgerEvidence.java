@@ -52,7 +52,7 @@ public record LedgerEvidence(EvidenceLedger ledger, List<Double> margins) implem
   @Override
   public RolloutMachine.RateSeen rate(StopRule.LimitRule rule) {
     int index = ledger.rules().rules().indexOf(rule);
-    return new RolloutMachine.RateSeen(ledger.matured(rule.counted()), ledger.badOfAnyEpoch(index));
+    return new RolloutMachine.RateSeen(ledger.maturedInStep(rule.counted()), ledger.badInStep(index));
   }
 
   @Override

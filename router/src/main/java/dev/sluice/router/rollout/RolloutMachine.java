@@ -43,7 +43,7 @@ public final class RolloutMachine {
     /// of what it needs to stop, a baseline that has not been seen often enough. Empty for nothing.
     List<String> holding();
 
-    /// The events of a limit rule that must all have ended by now, and how many of all its events were bad.
+    /// The events of a limit rule in the present step that must all have ended by now, and how many of the step's were bad.
     RateSeen rate(StopRule.LimitRule rule);
 
     /// The evidence that the candidate fails less than `margin` times as often as the baseline.

@@ -19,7 +19,11 @@ public record Stop(
   public String reason() {
     String where = rule + (segment.isEmpty() ? "" : " in " + segment);
     if (evidence == 0) {
-      return "%s: %d reached".formatted(where, bad);
+      return rule.equals("crash") ? "crash: the candidate's runtime broke down" : "%s: %d reached".formatted(where, bad);
+    }
+    if (bad == 0) {
+      return "%s: evidence of %,.0f where %,.0f is too much, after %d observations"
+          .formatted(where, evidence, threshold, events);
     }
     return events <= boundary
         ? "%s: %d bad among the first %d, and %d among %d or fewer are too many".formatted(where, bad, events, bad, boundary)

@@ -45,6 +45,8 @@ public sealed interface StopRule {
   /// The order in which a rule's evidence comes in. Evidence of different clocks is never averaged: each sees outcomes that
   /// the other does not know yet, and an average over both would be no fair bet to either.
   enum Clock {
+    /// As requests are dispatched; those in flight count as good. What a limit's evidence is worth is shown in this order.
+    DISPATCH,
     /// As calls complete.
     ARRIVAL,
     /// In slices of dispatch time, each looked at once all of its calls must have ended.
@@ -73,6 +75,11 @@ public sealed interface StopRule {
     Counted counted();
 
     boolean isBad(Evidence evidence);
+
+    @Override
+    default Clock clock() {
+      return Clock.DISPATCH;
+    }
   }
 
   /// The candidate fails where the baseline does not.
@@ -571,13 +578,16 @@ public sealed interface StopRule {
 
   /// A hard bound, without statistics: the rollout stops when there would be more than `most`.
   record Cap(Bounded bounded, long most) implements StopRule {
+    private static final long KEYS_MAX = 100_000;
+
     /// What can be bounded, within one step of the plan.
     public enum Bounded {
       /// Requests answered by the candidate.
       REQUESTS("max-requests"),
       /// Calls that the candidate failed.
       FAILURES("max-failures"),
-      /// Sticky keys that met the candidate, give or take one in a thousand.
+      /// Sticky keys that met the candidate. Some share a bit of what remembers them: of 4,000 keys one in a thousand, of 100,000
+      /// one in forty.
       KEYS("max-keys"),
       /// Milliseconds that the candidate ran for callers.
       RUN_MILLIS("max-run-time");
@@ -590,8 +600,9 @@ public sealed interface StopRule {
     }
 
     public Cap {
-      if (most < 1) {
-        throw new IllegalArgumentException(bounded.label + ": " + most + " is not at least 1");
+      if (most < 1 || (bounded == Bounded.KEYS && most > KEYS_MAX)) {
+        throw new IllegalArgumentException(
+            "%s: %d is not at least 1%s".formatted(bounded.label, most, bounded == Bounded.KEYS ? " and at most " + KEYS_MAX : ""));
       }
     }
 
