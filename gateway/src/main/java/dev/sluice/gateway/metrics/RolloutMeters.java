@@ -40,6 +40,7 @@ public final class RolloutMeters {
 
   private final List<Meter> whileLive = new ArrayList<>();
   private LongSupplier shadowsDropped = () -> 0;
+  private LongSupplier leftOut = () -> 0;
 
   RolloutMeters(
       MeterRegistry registry, GatewayMetrics metrics, RolloutNote note, IntFunction<String> segmentNames) {
@@ -168,7 +169,9 @@ public final class RolloutMeters {
   /// Shows the rollout's exposure and shadow queue for as long as it is live.
   ///
   /// @param exposure the rollout's [Exposure] word
-  public void bind(LongSupplier exposure, LongSupplier shadowsWaiting, LongSupplier shadowsDropped) {
+  /// @param leftOut lines of evidence for which there was no room
+  public void bind(
+      LongSupplier exposure, LongSupplier shadowsWaiting, LongSupplier shadowsDropped, LongSupplier leftOut) {
     Tags tags = Tags.of("model", note.model(), "rollout", note.name());
     gauge("weight.ratio", "Share of keys that the candidate answers", tags,
         () -> Exposure.weightBasisPoints(exposure.getAsLong()) / (double) Exposure.ALL);
@@ -177,11 +180,21 @@ public final class RolloutMeters {
     gauge("epoch", "Grows by one at every flip and weight change", tags, () -> Exposure.epoch(exposure.getAsLong()));
     gauge("shadow.queue.depth", "Copies of requests that wait to be run", tags, shadowsWaiting::getAsLong);
     this.shadowsDropped = shadowsDropped;
+    this.leftOut = leftOut;
+    whileLive.add(
+        FunctionCounter.builder("sluice.evidence.left.out", this, RolloutMeters::leftOut)
+            .description("Lines of evidence for which the log had no room: they can delay a stop")
+            .tags(tags)
+            .register(registry));
     whileLive.add(
         FunctionCounter.builder("sluice.shadow.dropped", this, RolloutMeters::shadowsDropped)
             .description("Copies of requests that were shed")
             .tags(tags)
             .register(registry));
+  }
+
+  private double leftOut() {
+    return leftOut.getAsLong();
   }
 
   private double shadowsDropped() {

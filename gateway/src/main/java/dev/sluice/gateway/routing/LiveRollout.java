@@ -116,7 +116,7 @@ public final class LiveRollout implements AutoCloseable {
     this.recorders = new AtomicReferenceArray<>(segments.capacity());
     this.breaker = CircuitBreaker.of(note.name(), BREAKER);
     this.shadow = new Shadow(this, routes, lanes);
-    meters.bind(ledger::exposure, shadow::waiting, shadow::dropped);
+    meters.bind(ledger::exposure, shadow::waiting, shadow::dropped, ledger::leftOut);
   }
 
   private static Map<String, String> headers(RolloutNote note) {

@@ -29,7 +29,9 @@ public record LedgerEvidence(EvidenceLedger ledger, List<Double> margins) implem
     for (ArmedRule test : ledger.rules().armed()) {
       StopRule rule = ledger.rules().rules().get(test.rule());
       // Half of the way, on the logarithmic scale on which evidence grows.
-      if (rule.action() == StopRule.Action.STOP
+      // A dry run that has had its verdict goes on as it would without rules.
+      if (ledger.trip() == null
+          && rule.action() == StopRule.Action.STOP
           && test.segment() < ledger.segmentCount()
           && test.share() > 0
           && ledger.evidence(test) >= Math.sqrt(threshold / test.share())) {
