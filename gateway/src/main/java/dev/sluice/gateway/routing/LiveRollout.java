@@ -300,12 +300,15 @@ public final class LiveRollout implements AutoCloseable {
   }
 
   private void freezeQuantiles(int rule, StopRule.LatencyRatio ratio) {
+    if (IntStream.range(0, ratio.parts()).noneMatch(part -> ledger.frozenNanos(rule, part) == 0)) {
+      return;
+    }
+    Histogram baseline = total().baseline().latencyNanos();
+    if (baseline.getTotalCount() < StopRule.LatencyRatio.OBSERVATIONS_MIN) {
+      return;
+    }
     for (int part = 0; part < ratio.parts(); part++) {
       if (ledger.frozenNanos(rule, part) == 0) {
-        Histogram baseline = total().baseline().latencyNanos();
-        if (baseline.getTotalCount() < StopRule.LatencyRatio.OBSERVATIONS_MIN) {
-          return;
-        }
         long nanos = baseline.getValueAtPercentile(ratio.quantiles().get(part) * 100);
         ledger.freeze(rule, part, Math.max(1, nanos), nowMillis());
       }

@@ -112,7 +112,7 @@ class NoteReaderTest {
                     new StopRule.DisagreementRate(0.03, Scope.EACH),
                     new StopRule.LatencyOver(50_000_000, 0.01, Scope.ALL)),
                 0.0001, new FallbackPath(0.4, 200), new BlastRadius(6_000, List.of(SegmentRule.parse("tier=vip"))),
-                Promotion.AUTOMATIC, 7_200_000, null, 0, Mode.LIVE));
+                Promotion.AUTOMATIC, 7_200_000, null, 0, Mode.LIVE, null));
   }
 
   private static final String RULES =

@@ -778,7 +778,7 @@ public final class EvidenceLedger {
   }
 
   /// Events dispatched so long ago that all of them must have ended.
-  public long matured(Counted counted) {
+  long matured(Counted counted) {
     return scales.matured(counted);
   }
 

@@ -79,31 +79,6 @@ public record RolloutNote(
     }
   }
 
-  /// A note without labels.
-  public RolloutNote(
-      String name,
-      String model,
-      String owner,
-      long baselineVersion,
-      long candidateVersion,
-      StickyKey stickyKey,
-      List<SegmentRule> segments,
-      Map<String, Comparison> comparisons,
-      List<Step> steps,
-      List<StopRule> stopRules,
-      double alpha,
-      FallbackPath fallback,
-      BlastRadius blastRadius,
-      Promotion promotion,
-      long coolDownMillis,
-      @Nullable Discovery discovery,
-      int repeatBasisPoints,
-      Mode mode) {
-    this(
-        name, model, owner, baselineVersion, candidateVersion, stickyKey, segments, comparisons, steps, stopRules, alpha,
-        fallback, blastRadius, promotion, coolDownMillis, discovery, repeatBasisPoints, mode, null);
-  }
-
   /// What a verdict of the stop rules leads to.
   public enum Mode {
     /// The flip.

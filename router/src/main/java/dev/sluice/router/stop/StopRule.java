@@ -319,9 +319,14 @@ public sealed interface StopRule {
   sealed interface MeanRule extends StopRule {
     double limit();
 
-    double low();
+    /// The least and the most that the number can be.
+    default double low() {
+      return 0;
+    }
 
-    double high();
+    default double high() {
+      return 1;
+    }
 
     /// Whether an observation carries the number.
     boolean concerns(Evidence evidence);
@@ -338,16 +343,6 @@ public sealed interface StopRule {
     @Override
     public String name() {
       return "score-difference";
-    }
-
-    @Override
-    public double low() {
-      return 0;
-    }
-
-    @Override
-    public double high() {
-      return 1;
     }
 
     @Override
@@ -381,16 +376,6 @@ public sealed interface StopRule {
     }
 
     @Override
-    public double low() {
-      return 0;
-    }
-
-    @Override
-    public double high() {
-      return 1;
-    }
-
-    @Override
     public boolean concerns(Evidence evidence) {
       return evidence.isRun() && evidence.variant() == Variant.CANDIDATE;
     }
@@ -417,11 +402,6 @@ public sealed interface StopRule {
     @Override
     public double low() {
       return -1;
-    }
-
-    @Override
-    public double high() {
-      return 1;
     }
 
     @Override

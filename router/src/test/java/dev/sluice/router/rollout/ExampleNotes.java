@@ -31,7 +31,7 @@ public final class ExampleNotes {
     return new RolloutNote(
         "fraud-7", "fraud", "ada", 6, 7, StickyKey.KEY, segments.stream().map(SegmentRule::parse).toList(), Map.of(),
         steps, rules, alpha, new FallbackPath(0.5, 1_000), new BlastRadius(blastRadius, List.of()), promotion,
-        COOL_DOWN_MILLIS, null, repeatBasisPoints, Mode.LIVE);
+        COOL_DOWN_MILLIS, null, repeatBasisPoints, Mode.LIVE, null);
   }
 
   static RolloutNote note(List<Step> steps, int blastRadius, Promotion promotion) {
