@@ -314,7 +314,7 @@ public final class Gateway implements AutoCloseable {
         builder.maxConnectionAgeGrace(options.connectionAgeGrace().toMillis(), TimeUnit.MILLISECONDS);
       }
     }
-    ServerServiceDefinition definition = UnreadableRequests.refusedBy(service.definition());
+    ServerServiceDefinition definition = service.definition();
     int deflateLevel =
         switch (options.compression()) {
           case NONE -> 0;

@@ -18,7 +18,7 @@ import org.jspecify.annotations.Nullable;
 /// A caller's attributes: gRPC metadata first, then the request's parameters.
 ///
 /// Only names that a rollout asks for are looked up, so the number of cached metadata keys is bounded by the notes.
-record Caller(@Nullable Metadata headers, ModelInferRequest request) implements CallerAttributes {
+record Caller(@Nullable Metadata headers, Map<String, InferParameter> parameters) implements CallerAttributes {
 
   private static final Context.Key<Metadata> HEADERS = Context.key("sluice-headers");
   private static final Map<String, Metadata.Key<String>> KEYS = new ConcurrentHashMap<>();
@@ -39,7 +39,7 @@ record Caller(@Nullable Metadata headers, ModelInferRequest request) implements 
 
   /// The caller of the call in progress on this thread.
   static Caller of(ModelInferRequest request) {
-    return new Caller(HEADERS.get(), request);
+    return new Caller(HEADERS.get(), request.getParametersMap());
   }
 
   /// A header of the call in progress on this thread, or null.
@@ -56,7 +56,7 @@ record Caller(@Nullable Metadata headers, ModelInferRequest request) implements 
         return header;
       }
     }
-    InferParameter parameter = request.getParametersMap().get(name);
+    InferParameter parameter = parameters.get(name);
     return parameter == null ? null : ParameterText.of(parameter);
   }
 

@@ -14,7 +14,6 @@ import dev.sluice.proto.inference.InferParameter;
 import dev.sluice.proto.inference.ModelInferRequest;
 import dev.sluice.proto.inference.ModelInferResponse;
 import dev.sluice.runtime.model.ModelVersion;
-import dev.sluice.runtime.model.Signature;
 import dev.sluice.runtime.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
@@ -52,7 +51,7 @@ public final class Inference {
     this.state = state;
   }
 
-  /// Where a request ends: exactly one of the two is called, exactly once, on any thread.
+  /// Where a request ends: exactly one of its methods is called, exactly once, on any thread.
   public interface Reply {
 
     void send(ModelInferResponse response);
@@ -60,21 +59,31 @@ public final class Inference {
     void fail(InferenceFailure failure);
   }
 
+  /// One that can send an answer in raw contents without a message.
+  interface WireReply extends Reply {
+
+    void send(WireAnswer answer);
+  }
+
   /// Answers a request, now or later; never throws. The request is read until then and never changed.
   public void infer(ModelInferRequest request, CallerAttributes caller, CallLifetime lifetime, Reply reply) {
+    infer(InferMessage.of(request), caller, lifetime, reply);
+  }
+
+  void infer(InferMessage request, CallerAttributes caller, CallLifetime lifetime, Reply reply) {
     long startedNanos = System.nanoTime();
     try {
       if (state.get() == ServerState.EXITING) {
         throw shuttingDown();
       }
-      Route route = routes.find(request.getModelName(), request.getModelVersion());
-      Signature signature = route.version().signature();
-      RequestParameters parameters = RequestParameters.of(request);
+      Route route = routes.find(request.modelName(), request.modelVersion());
+      RequestParameters parameters = RequestParameters.of(request.parameters());
+      InferMessage.Checked tensors = request.check(route.version().signature());
       InferenceRequest checked =
           new InferenceRequest(
-              request.getId(),
-              TensorCodec.inputs(request, signature),
-              TensorCodec.outputs(request, signature),
+              request.id(),
+              tensors.inputs(),
+              tensors.outputs(),
               parameters.priority(),
               parameters.timeoutNanos(),
               caller,
@@ -85,7 +94,7 @@ public final class Inference {
       metrics.refused(failure.kind().name());
       reply.fail(failure);
     } catch (RuntimeException e) {
-      log.error("a request for model '{}' failed in the gateway itself", request.getModelName(), e);
+      log.error("a request for model '{}' failed in the gateway itself", request.modelName(), e);
       reply.fail(
           new InferenceFailure(InferenceFailure.Kind.EXECUTION_FAILED, "the gateway failed on this request: " + e));
     }
@@ -101,18 +110,18 @@ public final class Inference {
         InferenceFailure.Kind.SHUTTING_DOWN, "GRPC server is shutting down and has stopped accepting new requests.");
   }
 
-  private boolean typedOutput(ModelInferRequest request, RequestParameters parameters) {
+  private boolean typedOutput(InferMessage request, RequestParameters parameters) {
     Boolean asked = parameters.typedOutput();
-    return asked != null ? asked : mirrorsTyped && TensorCodec.isTyped(request);
+    return asked != null ? asked : mirrorsTyped && request.isTyped();
   }
 
   private final class ResponseWriter implements Responder {
-    private final ModelInferRequest request;
+    private final InferMessage request;
     private final Route route;
     private final boolean typed;
     private final Reply reply;
 
-    ResponseWriter(ModelInferRequest request, Route route, boolean typed, Reply reply) {
+    ResponseWriter(InferMessage request, Route route, boolean typed, Reply reply) {
       this.request = request;
       this.route = route;
       this.typed = typed;
@@ -121,6 +130,25 @@ public final class Inference {
 
     @Override
     public void answer(Answer answer) {
+      if (reply instanceof WireReply wire && !typed && !request.wantsClasses()) {
+        answer(answer, wire);
+      } else {
+        answerWithMessage(answer);
+      }
+    }
+
+    private void answer(Answer answer, WireReply wire) {
+      WireAnswer response;
+      try {
+        response = new WireAnswer(request.modelName(), request.id(), answer);
+      } catch (RuntimeException e) {
+        fail(unwritable(e));
+        return;
+      }
+      wire.send(response);
+    }
+
+    private void answerWithMessage(Answer answer) {
       ModelInferResponse response;
       try {
         response = response(answer);
@@ -128,19 +156,23 @@ public final class Inference {
         fail(failure);
         return;
       } catch (RuntimeException | Error e) {
-        // Too large for a message, or for the heap: the caller must still learn that there is no answer.
-        fail(new InferenceFailure(InferenceFailure.Kind.EXECUTION_FAILED, "the answer could not be written: " + e));
+        fail(unwritable(e));
         return;
       }
       reply.send(response);
     }
 
+    /// Too large for a message, or for the heap: the caller must still learn that there is no answer.
+    private static InferenceFailure unwritable(Throwable e) {
+      return new InferenceFailure(InferenceFailure.Kind.EXECUTION_FAILED, "the answer could not be written: " + e);
+    }
+
     private ModelInferResponse response(Answer answer) throws InferenceFailure {
       ModelInferResponse.Builder response =
           ModelInferResponse.newBuilder()
-              .setModelName(request.getModelName())
+              .setModelName(request.modelName())
               .setModelVersion(Long.toString(answer.version()))
-              .setId(request.getId());
+              .setId(request.id());
       if (answer.variant() != null) {
         response.putParameters(VARIANT_PARAMETER, text(answer.variant().label()));
       }
@@ -153,14 +185,14 @@ public final class Inference {
 
     /// The answer's outputs, those that are wanted as classes ranked.
     private List<Tensor> classified(Answer answer) throws InferenceFailure {
-      if (!TensorCodec.wantsClasses(request)) {
+      if (!request.wantsClasses()) {
         return answer.outputs();
       }
       ModelVersion version = answered(answer.version());
       List<Tensor> classified = new ArrayList<>(answer.outputs());
       for (int i = 0; i < classified.size(); i++) {
         Tensor output = classified.get(i);
-        long classes = TensorCodec.classes(request, i);
+        long classes = TensorCodec.classes(request.message(), i);
         if (classes > 0) {
           List<String> labels = version.profile().labels().getOrDefault(output.name(), List.of());
           boolean batched = version.signature().maxBatchSize() > 0;
@@ -176,7 +208,7 @@ public final class Inference {
         return route.version();
       }
       try {
-        return routes.find(request.getModelName(), Long.toString(version)).version();
+        return routes.find(request.modelName(), Long.toString(version)).version();
       } catch (InferenceFailure unloaded) {
         return route.version();
       }
@@ -186,7 +218,7 @@ public final class Inference {
     public void fail(InferenceFailure failure) {
       reply.fail(
           failure.kind() == InferenceFailure.Kind.OVERLOADED
-              ? new InferenceFailure(failure.kind(), TensorCodec.prefix(request) + failure.sentence())
+              ? new InferenceFailure(failure.kind(), TensorCodec.prefix(request.id()) + failure.sentence())
               : failure);
     }
 

@@ -1,6 +1,7 @@
 package dev.sluice.gateway.inference;
 
 import dev.sluice.gateway.routing.InferenceFailure;
+import dev.sluice.gateway.rpc.UnreadableRequests;
 import dev.sluice.proto.inference.GRPCInferenceServiceGrpc.GRPCInferenceServiceImplBase;
 import dev.sluice.proto.inference.CudaSharedMemoryRegisterRequest;
 import dev.sluice.proto.inference.CudaSharedMemoryRegisterResponse;
@@ -13,7 +14,6 @@ import dev.sluice.proto.inference.LogSettingsResponse;
 import dev.sluice.proto.inference.ModelConfigRequest;
 import dev.sluice.proto.inference.ModelConfigResponse;
 import dev.sluice.proto.inference.ModelInferRequest;
-import dev.sluice.proto.inference.ModelInferResponse;
 import dev.sluice.proto.inference.ModelMetadataRequest;
 import dev.sluice.proto.inference.ModelMetadataResponse;
 import dev.sluice.proto.inference.ModelReadyRequest;
@@ -41,7 +41,6 @@ import dev.sluice.proto.inference.SystemSharedMemoryUnregisterRequest;
 import dev.sluice.proto.inference.SystemSharedMemoryUnregisterResponse;
 import dev.sluice.proto.inference.TraceSettingRequest;
 import dev.sluice.proto.inference.TraceSettingResponse;
-import io.grpc.Context;
 import io.grpc.ServerServiceDefinition;
 import io.grpc.ServerInterceptors;
 import io.grpc.stub.ServerCallStreamObserver;
@@ -75,39 +74,17 @@ public final class InferenceService extends GRPCInferenceServiceImplBase {
     this.slow = slow;
   }
 
-  /// The service with what it needs around it.
+  /// The service with what it needs around it. `ModelInfer` has a way of its own: see [InferCalls].
   public ServerServiceDefinition definition() {
-    return ServerInterceptors.intercept(this, new Caller.HeaderInterceptor());
+    return new InferCalls(inference)
+        .in(UnreadableRequests.refusedBy(ServerInterceptors.intercept(this, new Caller.HeaderInterceptor())));
   }
 
   // --- inference ------------------------------------------------------------------------------------------------------
 
   @Override
-  public void modelInfer(ModelInferRequest request, StreamObserver<ModelInferResponse> out) {
-    // Without a handler of its own, a cancelled call would make the answer throw on the model's thread.
-    ((ServerCallStreamObserver<ModelInferResponse>) out).setOnCancelHandler(() -> {});
-    inference.infer(request, Caller.of(request), new GrpcLifetime(Context.current()), new GrpcReply(request, out));
-  }
-
-  @Override
   public StreamObserver<ModelInferRequest> modelStreamInfer(StreamObserver<ModelStreamInferResponse> out) {
     return InferStream.open(inference, out, openStreams);
-  }
-
-  /// Over gRPC; a caller that has gone takes no notice of either.
-  private record GrpcReply(ModelInferRequest request, StreamObserver<ModelInferResponse> out)
-      implements Inference.Reply {
-
-    @Override
-    public void send(ModelInferResponse response) {
-      out.onNext(response);
-      out.onCompleted();
-    }
-
-    @Override
-    public void fail(InferenceFailure failure) {
-      out.onError(Statuses.of(failure, request));
-    }
   }
 
   // --- health and metadata -------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@ package dev.sluice.gateway.inference;
 import dev.sluice.gateway.routing.InferenceFailure;
 import dev.sluice.proto.inference.InferParameter;
 import dev.sluice.proto.inference.InferParameter.ParameterChoiceCase;
-import dev.sluice.proto.inference.ModelInferRequest;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
@@ -25,14 +24,14 @@ record RequestParameters(int priority, long timeoutNanos, @Nullable Boolean type
 
   private static final RequestParameters NONE = new RequestParameters(0, 0, null);
 
-  static RequestParameters of(ModelInferRequest request) throws InferenceFailure {
-    if (request.getParametersCount() == 0) {
+  static RequestParameters of(Map<String, InferParameter> parameters) throws InferenceFailure {
+    if (parameters.isEmpty()) {
       return NONE;
     }
     int priority = 0;
     long timeoutNanos = 0;
     Boolean typedOutput = null;
-    for (Map.Entry<String, InferParameter> parameter : request.getParametersMap().entrySet()) {
+    for (Map.Entry<String, InferParameter> parameter : parameters.entrySet()) {
       String name = parameter.getKey();
       InferParameter value = parameter.getValue();
       switch (name) {

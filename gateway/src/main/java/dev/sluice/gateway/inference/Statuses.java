@@ -38,10 +38,15 @@ final class Statuses {
 
   /// @param request whose failure it is
   static StatusRuntimeException of(InferenceFailure failure, ModelInferRequest request) {
+    return of(failure, request.getModelName(), request.getModelVersion(), request.getId());
+  }
+
+  /// @param model that the request named; any of the three may be empty
+  static StatusRuntimeException of(InferenceFailure failure, String model, String version, String requestId) {
     ErrorInfo.Builder info = ErrorInfo.newBuilder();
-    putUnlessEmpty("model", request.getModelName(), info);
-    putUnlessEmpty("version", request.getModelVersion(), info);
-    putUnlessEmpty("request_id", request.getId(), info);
+    putUnlessEmpty("model", model, info);
+    putUnlessEmpty("version", version, info);
+    putUnlessEmpty("request_id", requestId, info);
     return of(failure, info);
   }
 

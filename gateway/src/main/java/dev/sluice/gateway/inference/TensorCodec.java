@@ -431,11 +431,11 @@ final class TensorCodec {
 
   /// With the request's id in front, where Triton writes it.
   private static InferenceFailure refused(ModelInferRequest request, String field, String text) {
-    return InferenceFailure.invalid(field, prefix(request) + text);
+    return InferenceFailure.invalid(field, prefix(request.getId()) + text);
   }
 
-  static String prefix(ModelInferRequest request) {
-    return "[request id: " + (request.getId().isEmpty() ? "<id_unknown>" : request.getId()) + "] ";
+  static String prefix(String requestId) {
+    return "[request id: " + (requestId.isEmpty() ? "<id_unknown>" : requestId) + "] ";
   }
 
   private static InferenceFailure wrongElements(

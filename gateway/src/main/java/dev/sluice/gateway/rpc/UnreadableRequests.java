@@ -87,8 +87,19 @@ public final class UnreadableRequests implements ServerInterceptor {
     };
   }
 
+  /// Ends a call whose request could not be read.
+  ///
+  /// @return false for what is not the request's fault; the call goes on then
+  public static boolean refuse(ServerCall<?, ?> call, Exception failure) {
+    Status why = why(failure, call.getMethodDescriptor().getFullMethodName());
+    if (why != null) {
+      call.close(why, details(why));
+    }
+    return why != null;
+  }
+
   /// Null for what is not the request's fault.
-  private static @Nullable Status why(RuntimeException failure, String method) {
+  private static @Nullable Status why(Exception failure, String method) {
     if (failure instanceof StatusRuntimeException known && known.getStatus().getCode() == Status.Code.RESOURCE_EXHAUSTED) {
       return known.getStatus();
     }
@@ -121,7 +132,7 @@ public final class UnreadableRequests implements ServerInterceptor {
   }
 
   /// Bytes as gRPC has them, to be read once.
-  private enum AsItIs implements Marshaller<InputStream> {
+  public enum AsItIs implements Marshaller<InputStream> {
     INSTANCE;
 
     @Override

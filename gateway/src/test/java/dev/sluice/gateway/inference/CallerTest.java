@@ -6,6 +6,7 @@ import dev.sluice.proto.inference.InferParameter;
 import dev.sluice.proto.inference.ModelInferRequest;
 import io.grpc.Metadata;
 import java.nio.charset.StandardCharsets;
+import java.util.Map;
 import org.junit.jupiter.api.Test;
 
 class CallerTest {
@@ -20,10 +21,10 @@ class CallerTest {
             .putParameters("sluice-tenant", InferParameter.newBuilder().setInt64Param(7).build())
             .build();
 
-    assertThat(new Caller(headers, request).value("sluice-key")).isEqualTo("from metadata");
-    assertThat(new Caller(null, request).value("sluice-key")).isEqualTo("from parameters");
-    assertThat(new Caller(headers, request).value("sluice-tenant")).isEqualTo("7");
-    assertThat(new Caller(headers, request).value("sluice-segment-country")).isNull();
+    assertThat(new Caller(headers, request.getParametersMap()).value("sluice-key")).isEqualTo("from metadata");
+    assertThat(new Caller(null, request.getParametersMap()).value("sluice-key")).isEqualTo("from parameters");
+    assertThat(new Caller(headers, request.getParametersMap()).value("sluice-tenant")).isEqualTo("7");
+    assertThat(new Caller(headers, request.getParametersMap()).value("sluice-segment-country")).isNull();
   }
 
   /// gRPC keeps metadata whose name ends in `-bin` for bytes; a note may well name a segment so.
@@ -34,7 +35,7 @@ class CallerTest {
         Metadata.Key.of("sluice-segment-recycle-bin", Metadata.BINARY_BYTE_MARSHALLER),
         "grün".getBytes(StandardCharsets.UTF_8));
 
-    assertThat(new Caller(headers, ModelInferRequest.getDefaultInstance()).value("sluice-segment-recycle-bin"))
+    assertThat(new Caller(headers, Map.of()).value("sluice-segment-recycle-bin"))
         .isEqualTo("grün");
   }
 }

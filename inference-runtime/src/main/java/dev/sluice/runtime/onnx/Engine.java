@@ -17,6 +17,11 @@ interface Engine {
   OrtSession.Result run(
       Map<String, OnnxTensor> inputs, Set<String> outputs, OrtSession.@Nullable RunOptions options) throws OrtException;
 
+  /// The same with memory for all outputs wanted, which are those of the map.
+  OrtSession.Result run(
+      Map<String, OnnxTensor> inputs, Map<String, OnnxTensor> outputs, OrtSession.@Nullable RunOptions options)
+      throws OrtException;
+
   /// Options for a run of its own that can be told to stop.
   OrtSession.RunOptions runOptions() throws OrtException;
 

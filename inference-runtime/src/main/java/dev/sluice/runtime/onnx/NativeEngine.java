@@ -131,6 +131,13 @@ final class NativeEngine implements Engine {
   }
 
   @Override
+  public OrtSession.Result run(
+      Map<String, OnnxTensor> inputs, Map<String, OnnxTensor> outputs, OrtSession.@Nullable RunOptions options)
+      throws OrtException {
+    return session.run(inputs, Set.of(), outputs, options == null ? unstoppable : options);
+  }
+
+  @Override
   public OrtSession.RunOptions runOptions() throws OrtException {
     OrtSession.RunOptions options = new OrtSession.RunOptions();
     if (!shrunkAfterRun.isEmpty()) {

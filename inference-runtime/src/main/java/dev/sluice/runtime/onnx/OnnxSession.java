@@ -28,13 +28,15 @@ import org.jspecify.annotations.Nullable;
 /// One ONNX model in memory; ONNX Runtime lets any number of threads run it at the same time.
 ///
 /// Bytes travel twice: from the request into a direct buffer that native code reads in place, and from native memory
-/// into the answer's array. Everything native that a run makes is closed before it returns.
+/// into the answer's array. Everything native that a run makes is closed before it returns, or kept in a [RunSlot] for the
+/// next one.
 final class OnnxSession implements Session {
   private final OrtEnvironment environment;
   private final Engines engines;
   private final Signature signature;
   private final BufferPool buffers;
   private final Map<Datatype, UnsignedCast> casts;
+  private final RunSlots slots = new RunSlots();
 
   private OnnxSession(
       OrtEnvironment environment,
@@ -92,9 +94,63 @@ final class OnnxSession implements Session {
 
   private List<Tensor> run(Engine engine, List<Tensor> inputs, List<String> outputs, RunControl control)
       throws OrtException, ModelExecutionException {
-    return control == RunControl.none()
-        ? run(engine, inputs, outputs, (OrtSession.RunOptions) null)
-        : runUnder(control, engine, inputs, outputs);
+    RunSlot slot = engine.gpu() == Engine.ON_CPU ? slots.take(inputs, outputs) : null;
+    if (slot != null) {
+      List<Tensor> answer = tryRunIn(slot, inputs, control);
+      if (answer != null) {
+        return answer;
+      }
+    }
+    List<Tensor> answer =
+        control == RunControl.none()
+            ? run(engine, inputs, outputs, (OrtSession.RunOptions) null)
+            : runUnder(control, engine, inputs, outputs);
+    if (slot != null) {
+      slots.outputsVary(); // what it failed on was the slot itself
+    } else if (slots.areOfUse()) {
+      RunSlot next = RunSlot.after(engine, environment, buffers, inputs, answer);
+      if (next != null) {
+        slots.give(next);
+      }
+    }
+    return answer;
+  }
+
+  /// Null if the run failed: perhaps because its outputs are not what the slot has room for, so that it has to be tried without.
+  private @Nullable List<Tensor> tryRunIn(RunSlot slot, List<Tensor> inputs, RunControl control)
+      throws OrtException, ModelExecutionException {
+    boolean whole = false;
+    try (InputTensors given = slot.holdsInputs() ? null : new InputTensors(environment, buffers, casts, inputs)) {
+      List<Tensor> answer =
+          control == RunControl.none() ? slot.run(inputs, given, null) : runUnder(control, slot, inputs, given);
+      whole = control == RunControl.none() || !control.isTerminated();
+      return answer;
+    } catch (OrtException e) {
+      if (control.isTerminated()) {
+        throw e;
+      }
+      return null;
+    } finally {
+      if (whole) {
+        slots.give(slot);
+      } else {
+        slot.close();
+      }
+    }
+  }
+
+  private static List<Tensor> runUnder(
+      RunControl control, RunSlot slot, List<Tensor> inputs, @Nullable InputTensors given)
+      throws OrtException, ModelExecutionException {
+    OrtSession.RunOptions options = slot.options();
+    if (!control.begin(slot.stop())) {
+      throw terminated();
+    }
+    try {
+      return slot.run(inputs, given, options);
+    } finally {
+      control.end(slot.stop());
+    }
   }
 
   private List<Tensor> runUnder(RunControl control, Engine engine, List<Tensor> inputs, List<String> outputs)
@@ -143,6 +199,7 @@ final class OnnxSession implements Session {
   @Override
   public void close() {
     try {
+      slots.close();
       engines.close();
       for (UnsignedCast cast : casts.values()) {
         cast.close();
@@ -152,7 +209,7 @@ final class OnnxSession implements Session {
     }
   }
 
-  private static void terminate(OrtSession.RunOptions options) {
+  static void terminate(OrtSession.RunOptions options) {
     try {
       options.setTerminate(true);
     } catch (OrtException e) {

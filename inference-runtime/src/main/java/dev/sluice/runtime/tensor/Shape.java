@@ -97,7 +97,8 @@ public final class Shape {
 
   @Override
   public boolean equals(Object other) {
-    return other instanceof Shape shape && anyRank == shape.anyRank && Arrays.equals(dims, shape.dims);
+    return this == other
+        || (other instanceof Shape shape && anyRank == shape.anyRank && Arrays.equals(dims, shape.dims));
   }
 
   @Override

@@ -82,6 +82,13 @@ class GpuLossTest {
     }
 
     @Override
+    public OrtSession.Result run(
+        Map<String, OnnxTensor> inputs, Map<String, OnnxTensor> outputs, OrtSession.@Nullable RunOptions options)
+        throws OrtException {
+      return real.run(inputs, outputs, options);
+    }
+
+    @Override
     public OrtSession.RunOptions runOptions() throws OrtException {
       return real.runOptions();
     }
