@@ -10,6 +10,7 @@ import dev.sluice.gateway.routing.CallLifetime;
 import dev.sluice.gateway.routing.CallerAttributes;
 import dev.sluice.gateway.routing.InferenceFailure;
 import dev.sluice.gateway.routing.InferenceRequest;
+import dev.sluice.gateway.routing.RequestMemory;
 import dev.sluice.gateway.routing.InferenceRouter;
 import dev.sluice.gateway.routing.Lanes;
 import dev.sluice.gateway.routing.LiveRollout;
@@ -249,7 +250,7 @@ public final class RoutingProbe {
         // One segment more than declared: the last is `other`.
         Caller caller = new Caller("user-" + r, "c" + r % (SEGMENTS + 1));
         requests[r] =
-            new InferenceRequest("", List.of(Instant.input()), List.of("y"), 0, 0, caller, new Unhurried(), System.nanoTime());
+            new InferenceRequest("", List.of(Instant.input()), RequestMemory.none(), List.of("y"), 0, 0, caller, new Unhurried(), System.nanoTime());
       }
     }
 

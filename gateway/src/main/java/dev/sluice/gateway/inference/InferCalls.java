@@ -13,7 +13,6 @@ import io.grpc.ServerCallHandler;
 import io.grpc.ServerMethodDefinition;
 import io.grpc.ServerServiceDefinition;
 import io.grpc.ServiceDescriptor;
-import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import java.io.IOException;
 import java.io.InputStream;
@@ -82,7 +81,7 @@ final class InferCalls implements ServerCallHandler<InputStream, Object> {
         return;
       }
       if (request != null) {
-        refuse(Status.INTERNAL.withDescription("Too many requests"));
+        refuse("Too many requests");
         return;
       }
       try {
@@ -90,7 +89,7 @@ final class InferCalls implements ServerCallHandler<InputStream, Object> {
       } catch (IOException | StatusRuntimeException e) {
         refused = UnreadableRequests.refuse(call, e);
         if (!refused) {
-          refuse(Status.INTERNAL.withDescription("the request cannot be read: " + e));
+          refuse("the request cannot be read: " + e);
         }
       }
     }
@@ -101,15 +100,16 @@ final class InferCalls implements ServerCallHandler<InputStream, Object> {
         return;
       }
       if (request == null) {
-        refuse(Status.INTERNAL.withDescription("Half-closed without a request"));
+        refuse("Half-closed without a request");
         return;
       }
       inference.infer(request, new Caller(headers, request.parameters()), new GrpcLifetime(Context.current()), this);
     }
 
-    private void refuse(Status why) {
+    /// A call that is not one of one request, in the words of gRPC's own stub.
+    private void refuse(String why) {
       refused = true;
-      call.close(why, new Metadata());
+      call.close(Statuses.notUnary(why), new Metadata());
     }
 
     // A caller that has gone takes no notice of what follows.
@@ -127,7 +127,7 @@ final class InferCalls implements ServerCallHandler<InputStream, Object> {
     private void finish(Object answer) {
       call.sendHeaders(new Metadata());
       call.sendMessage(answer);
-      call.close(Status.OK, new Metadata());
+      call.close(Statuses.OK, new Metadata());
     }
 
     @Override

@@ -70,6 +70,7 @@ public final class Inference {
     infer(InferMessage.of(request), caller, lifetime, reply);
   }
 
+  /// @param request its memory is held by the caller, and let go here
   void infer(InferMessage request, CallerAttributes caller, CallLifetime lifetime, Reply reply) {
     long startedNanos = System.nanoTime();
     try {
@@ -83,6 +84,7 @@ public final class Inference {
           new InferenceRequest(
               request.id(),
               tensors.inputs(),
+              request.memory(),
               tensors.outputs(),
               parameters.priority(),
               parameters.timeoutNanos(),
@@ -97,6 +99,8 @@ public final class Inference {
       log.error("a request for model '{}' failed in the gateway itself", request.modelName(), e);
       reply.fail(
           new InferenceFailure(InferenceFailure.Kind.EXECUTION_FAILED, "the gateway failed on this request: " + e));
+    } finally {
+      request.memory().release();
     }
   }
 

@@ -21,6 +21,8 @@ import io.grpc.protobuf.StatusProto;
 /// the request that is wrong, a `google.rpc.RetryInfo` says when to come again.
 final class Statuses {
 
+  static final io.grpc.Status OK = io.grpc.Status.OK;
+
   private static final Any RETRY_SOON =
       Any.pack(RetryInfo.newBuilder().setRetryDelay(Duration.newBuilder().setNanos(50_000_000)).build());
 
@@ -31,6 +33,11 @@ final class Statuses {
   private static final int SENTENCE_BESIDE_DETAILS_BYTES_MAX = 900;
 
   private Statuses() {}
+
+  /// Of a call that does not bring the one request that it should.
+  static io.grpc.Status notUnary(String why) {
+    return io.grpc.Status.INTERNAL.withDescription(why);
+  }
 
   static StatusRuntimeException of(InferenceFailure failure) {
     return of(failure, ErrorInfo.newBuilder());

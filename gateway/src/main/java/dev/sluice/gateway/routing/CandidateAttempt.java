@@ -70,9 +70,11 @@ final class CandidateAttempt implements VersionRun.Completion {
   }
 
   void start() {
+    request.memory().hold();
     if (!rollout.circuit().tryAcquire()) {
       settled.set(true);
       fallBack(FallbackReason.CIRCUIT_OPEN, true);
+      request.memory().release();
       return;
     }
     rollout.ledger().dispatchedLive(assignment.segment(), nowMillis);
@@ -171,6 +173,7 @@ final class CandidateAttempt implements VersionRun.Completion {
     if (assignment.shadowed()) {
       rollout.shadow().offer(request, assignment, outputs, nanos);
     }
+    request.memory().release();
   }
 
   /// On the timer: the candidate's share of the caller's time is used up.
@@ -191,6 +194,7 @@ final class CandidateAttempt implements VersionRun.Completion {
       rollout.checkAssignedBeforeFlip(request);
       responder.fail(failure);
       rollout.meters(Variant.CANDIDATE, assignment.segment()).failed(failure.kind().name());
+      request.memory().release();
     }
   }
 
@@ -198,6 +202,7 @@ final class CandidateAttempt implements VersionRun.Completion {
     boolean first = settle();
     if (first) {
       fallBack(reason, inlineAllowed);
+      request.memory().release();
     }
     return first;
   }

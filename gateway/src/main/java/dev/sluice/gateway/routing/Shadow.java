@@ -84,7 +84,9 @@ final class Shadow implements AutoCloseable {
       return;
     }
     queuedBytes.addAndGet(bytes);
+    request.memory().hold();
     if (!queue.offer(new Copy(request, assignment, answer, answerNanos, bytes))) {
+      request.memory().release();
       queuedBytes.addAndGet(-bytes);
       dropped.increment();
     }
@@ -116,6 +118,7 @@ final class Shadow implements AutoCloseable {
         } else if (!Exposure.isFlipped(rollout.ledger().exposure())) {
           run(copy);
         }
+        copy.request().memory().release();
       } catch (InterruptedException e) {
         return; // closing
       } catch (RuntimeException e) {

@@ -49,6 +49,8 @@ final class VersionRun implements QueuedRequest.Completion {
                 request.timeoutNanos(),
                 request.startedNanos(),
                 this);
+    request.memory().hold(); // until nothing reads the inputs any more
+    request.memory().hold(); // until the completion is told
   }
 
   /// On the thread that brought the request, if the model is as fast as that takes and has an instance free. Nothing else of
@@ -93,15 +95,22 @@ final class VersionRun implements QueuedRequest.Completion {
   }
 
   @Override
+  public void inputsFree() {
+    request.memory().release();
+  }
+
+  @Override
   public void succeeded(List<Tensor> outputs) {
     unregister();
     completion.succeeded(outputs, System.nanoTime() - startedNanos);
+    request.memory().release();
   }
 
   @Override
   public void failed(NoAnswer why) {
     unregister();
     completion.failed(failure(why), System.nanoTime() - startedNanos);
+    request.memory().release();
   }
 
   private void unregister() {

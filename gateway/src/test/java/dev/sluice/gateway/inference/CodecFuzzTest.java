@@ -429,6 +429,7 @@ class CodecFuzzTest {
   }
 
   /// A stream that does not know how much it has, as of a message that was compressed.
+  @SuppressWarnings("InputStreamSlowMultibyteRead") // slow reads are reads
   private static class Unknown extends InputStream {
     final byte[] bytes;
     int position;

@@ -191,6 +191,7 @@ class FlipTest {
             new InferenceRequest(
                 "",
                 List.of(Tensors.floats("x", Shape.of(1, 1), x)),
+                RequestMemory.none(),
                 List.of("y"),
                 0,
                 0,

@@ -288,7 +288,7 @@ class ResponseCacheTest {
   }
 
   private static InferenceRequest request(Tensor x) {
-    return new InferenceRequest("", List.of(x), List.of("y"), 0, 0, _ -> null, new Unhurried(), System.nanoTime());
+    return new InferenceRequest("", List.of(x), RequestMemory.none(), List.of("y"), 0, 0, _ -> null, new Unhurried(), System.nanoTime());
   }
 
   /// Once they are all counted, which happens after their answers.

@@ -18,6 +18,9 @@ public final class QueuedRequest implements BatchPolicy.Waiting {
     /// Asked just before the run, on the thread that would run it.
     boolean isWanted();
 
+    /// The inputs are not read any more, by no run. Told once, before or after the end.
+    default void inputsFree() {}
+
     void succeeded(List<Tensor> outputs);
 
     /// A [NoAnswer.TimedOut] is told on the timer's thread, which must not be kept; all others on threads that may

@@ -125,7 +125,7 @@ public final class VersionQueue {
       why = new NoAnswer.Broken(e);
     }
     giveInstanceBack();
-    version.release();
+    letGo(request);
     if (outputs != null) {
       long inferNanos = time.nanos() - startedNanos;
       version.statistics().executed(request.rows(), 0, inferNanos, 0);
@@ -476,7 +476,7 @@ public final class VersionQueue {
       long inputNanos,
       long inferNanos,
       long outputNanos) {
-    version.release();
+    letGo(request);
     if (settle(request)) {
       answered(request, outputs, startedNanos - request.queuedNanos, inputNanos, inferNanos, outputNanos);
     }
@@ -496,10 +496,16 @@ public final class VersionQueue {
 
   /// After its run, or in place of it: unless its caller has gone before, this is the answer.
   private void ended(QueuedRequest request, NoAnswer why) {
-    version.release();
+    letGo(request);
     if (settle(request)) {
       failed(request, why);
     }
+  }
+
+  /// Nothing reads its inputs any more, and nothing of it needs the version.
+  private void letGo(QueuedRequest request) {
+    version.release();
+    request.completion.inputsFree();
   }
 
   private boolean settle(QueuedRequest request) {
@@ -517,7 +523,7 @@ public final class VersionQueue {
 
   /// Of a request that is done and was never taken for a run.
   private void refuse(QueuedRequest request, NoAnswer why) {
-    version.release();
+    letGo(request);
     failed(request, why);
   }
 
