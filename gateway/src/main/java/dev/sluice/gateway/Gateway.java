@@ -3,6 +3,7 @@ package dev.sluice.gateway;
 import dev.sluice.gateway.config.GatewayConfig;
 import dev.sluice.gateway.config.ModelControl;
 import dev.sluice.gateway.config.GrpcOptions;
+import dev.sluice.gateway.config.UnixListener;
 import dev.sluice.gateway.control.Assembly;
 import dev.sluice.gateway.control.ControlFailure;
 import dev.sluice.gateway.control.Defaults;
@@ -22,7 +23,9 @@ import dev.sluice.gateway.metrics.GatewayMetrics;
 import dev.sluice.gateway.metrics.GpuMeters;
 import dev.sluice.gateway.metrics.MetricsServer;
 import dev.sluice.gateway.rpc.Decompression;
+import dev.sluice.gateway.rpc.EventLoops;
 import dev.sluice.gateway.rpc.ResponseCompression;
+import dev.sluice.gateway.rpc.UnixSocketFile;
 import dev.sluice.gateway.rpc.UnreadableRequests;
 import dev.sluice.gateway.routing.InferenceRouter;
 import dev.sluice.gateway.routing.Lanes;
@@ -105,6 +108,7 @@ public final class Gateway implements AutoCloseable {
   private final Readiness readiness;
   private final @Nullable RolloutController controller;
   private final Server inferenceServer;
+  private final @Nullable Server unixServer;
   private final RestServer restServer;
   private final Server controlServer;
   private final MetricsServer metricsServer;
@@ -189,7 +193,10 @@ public final class Gateway implements AutoCloseable {
       RepositoryRequests requests = new RepositoryRequests(repository, this::state);
       ServerSettings settings = new ServerSettings(routes);
       ThreadPoolExecutor slow = opened(repositoryThreads());
-      this.inferenceServer = opened(inferenceServer(inference, queries, requests, settings, slow));
+      EventLoops loops = opened(EventLoops.start());
+      InferenceService service = new InferenceService(inference, queries, requests, settings, openStreams, slow);
+      this.inferenceServer = opened(inferenceServer(loops, service));
+      this.unixServer = unixServer(loops, service);
       this.restServer = opened(restServer(inference, queries, requests, settings, slow));
       this.controlServer = opened(controlServer(whyNoControl));
       this.metricsServer = opened(metricsServer());
@@ -287,27 +294,43 @@ public final class Gateway implements AutoCloseable {
     return repository.statuses().stream().filter(status -> status.state() == VersionStatus.State.READY).count();
   }
 
+  private Server inferenceServer(EventLoops loops, InferenceService service) throws StartFailure {
+    String host = config.listeners().host();
+    int port = config.listeners().grpcPort();
+    return listen("grpc-port", inferenceServer(loops.server(address(host, port)), service), host, port);
+  }
+
+  private @Nullable Server unixServer(EventLoops loops, InferenceService service) throws StartFailure {
+    UnixListener listener = config.listeners().unix();
+    if (listener == null) {
+      return null;
+    }
+    try {
+      UnixSocketFile file = opened(UnixSocketFile.free(listener));
+      Server server = opened(inferenceServer(loops.server(listener), service)).start();
+      file.bound(listener.mode());
+      return server;
+    } catch (IOException e) {
+      throw new StartFailure("grpc-uds: cannot listen on '%s': %s".formatted(listener.path(), bindWords(e)));
+    }
+  }
+
   /// On the event loops themselves: a hop to an executor would cost more than a small model does.
-  private Server inferenceServer(
-      Inference inference, ModelQueries queries, RepositoryRequests requests, ServerSettings settings, Executor slow)
-      throws StartFailure {
-    InferenceService service = new InferenceService(inference, queries, requests, settings, openStreams, slow);
+  private Server inferenceServer(NettyServerBuilder builder, InferenceService service) {
     GrpcOptions options = config.grpc();
-    NettyServerBuilder builder =
-        NettyServerBuilder.forAddress(address(config.listeners().host(), config.listeners().grpcPort()))
-            .directExecutor()
-            .maxInboundMessageSize(config.listeners().messageBytesMax())
-            .decompressorRegistry(Decompression.registry())
-            .maxInboundMetadataSize(METADATA_BYTES_MAX)
-            .maxRstFramesPerWindow(RESETS_MAX, RESETS_WINDOW_SECONDS)
-            .keepAliveTime(options.keepAliveTime().toMillis(), TimeUnit.MILLISECONDS)
-            .keepAliveTimeout(options.keepAliveTimeout().toMillis(), TimeUnit.MILLISECONDS)
-            .permitKeepAliveTime(10, TimeUnit.SECONDS)
-            .permitKeepAliveWithoutCalls(true)
-            .intercept(openStreams)
-            .addService(UnreadableRequests.refusedBy(health.getHealthService().bindService()))
-            .addService(UnreadableRequests.refusedBy(ProtoReflectionServiceV1.newInstance().bindService()))
-            .addService(UnreadableRequests.refusedBy(reflectionV1Alpha().bindService()));
+    builder
+        .maxInboundMessageSize(config.listeners().messageBytesMax())
+        .decompressorRegistry(Decompression.registry())
+        .maxInboundMetadataSize(METADATA_BYTES_MAX)
+        .maxRstFramesPerWindow(RESETS_MAX, RESETS_WINDOW_SECONDS)
+        .keepAliveTime(options.keepAliveTime().toMillis(), TimeUnit.MILLISECONDS)
+        .keepAliveTimeout(options.keepAliveTimeout().toMillis(), TimeUnit.MILLISECONDS)
+        .permitKeepAliveTime(10, TimeUnit.SECONDS)
+        .permitKeepAliveWithoutCalls(true)
+        .intercept(openStreams)
+        .addService(UnreadableRequests.refusedBy(health.getHealthService().bindService()))
+        .addService(UnreadableRequests.refusedBy(ProtoReflectionServiceV1.newInstance().bindService()))
+        .addService(UnreadableRequests.refusedBy(reflectionV1Alpha().bindService()));
     if (options.connectionAgeMax().isPositive()) {
       builder.maxConnectionAge(options.connectionAgeMax().toMillis(), TimeUnit.MILLISECONDS);
       if (options.connectionAgeGrace().isPositive()) {
@@ -327,7 +350,7 @@ public final class Gateway implements AutoCloseable {
       builder.compressorRegistry(compression.registry());
       definition = ServerInterceptors.intercept(definition, compression);
     }
-    return listen("grpc-port", builder.addService(definition).build(), config.listeners().host(), config.listeners().grpcPort());
+    return builder.addService(definition).build();
   }
 
   /// For clients that load, unload and list models; what does not fit is refused.
@@ -407,9 +430,12 @@ public final class Gateway implements AutoCloseable {
   }
 
   private static StartFailure inUse(String setting, String host, int port, IOException e) {
+    return new StartFailure("%s: cannot listen on %s:%d: %s".formatted(setting, host, port, bindWords(e)));
+  }
+
+  private static String bindWords(IOException e) {
     Throwable cause = e.getCause() == null ? e : e.getCause();
-    String why = String.valueOf(cause.getMessage()).replaceFirst("^bind.*error\\(-?\\d+\\): ", "");
-    return new StartFailure("%s: cannot listen on %s:%d: %s".formatted(setting, host, port, why));
+    return String.valueOf(cause.getMessage()).replaceFirst("^bind.*error\\(-?\\d+\\): ", "");
   }
 
   /// Java's file exceptions say what they mean in the name of their class only.
@@ -494,11 +520,17 @@ public final class Gateway implements AutoCloseable {
     state = ServerState.EXITING;
     health.enterTerminalState();
     inferenceServer.shutdown();
+    if (unixServer != null) {
+      unixServer.shutdown();
+    }
     restServer.shutdown();
     openStreams.end();
     long drainEndNanos = System.nanoTime() + config.listeners().drain().toNanos();
     try {
       boolean ended = inferenceServer.awaitTermination(config.listeners().drain().toNanos(), TimeUnit.NANOSECONDS);
+      if (unixServer != null) {
+        ended &= unixServer.awaitTermination(Math.max(0, drainEndNanos - System.nanoTime()), TimeUnit.NANOSECONDS);
+      }
       ended &= restServer.awaitTermination(Math.max(0, drainEndNanos - System.nanoTime()), TimeUnit.NANOSECONDS);
       if (!ended) {
         log.warn("calls were still in flight after {}; they are cut off", config.listeners().drain());

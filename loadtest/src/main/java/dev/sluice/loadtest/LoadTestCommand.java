@@ -81,7 +81,7 @@ public final class LoadTestCommand implements Callable<Integer> {
   private boolean help;
 
   @Option(names = "--target", paramLabel = "host:port", defaultValue = "localhost:8001",
-      description = "The server (default: ${DEFAULT-VALUE}).")
+      description = "The server, host:port or unix:/path/of/a/socket (default: ${DEFAULT-VALUE}).")
   private String target = "";
 
   @Option(names = {"-m", "--model"}, required = true, description = "The model's name.")
@@ -200,9 +200,17 @@ public final class LoadTestCommand implements Callable<Integer> {
         throw new UsageException("--batch with --payloads: the payload file says how many rows a request has");
       }
     }
+    checkTarget();
+  }
+
+  private void checkTarget() {
+    if (target.startsWith(Target.UNIX) && target.length() > Target.UNIX.length()) {
+      return;
+    }
     Matcher address = Pattern.compile("(?:\\[[0-9a-fA-F:.%]+]|[^:/\\[\\]\\s]+):(\\d{1,5})").matcher(target);
     if (!address.matches() || Integer.parseInt(address.group(1)) < 1 || Integer.parseInt(address.group(1)) > 65_535) {
-      throw new UsageException("--target '%s': expected host:port, as in localhost:8001".formatted(target));
+      throw new UsageException(
+          "--target '%s': expected host:port, as in localhost:8001, or unix:/path/of/a/socket".formatted(target));
     }
   }
 

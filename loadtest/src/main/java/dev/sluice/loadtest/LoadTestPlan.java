@@ -7,7 +7,7 @@ import java.time.Duration;
 
 /// Everything that a load test needs to know. Starts from [#of] and its defaults; each `with` changes one thing.
 ///
-/// @param target `host:port`
+/// @param target `host:port`, or `unix:` and the path of a Unix domain socket
 /// @param model the name under which the report speaks of what was tested
 /// @param warmUp sent first and left out of the figures
 /// @param duration how long is measured

@@ -42,7 +42,7 @@ final class InferCommand implements Callable<Integer> {
       names = "--target",
       defaultValue = "127.0.0.1:8001",
       paramLabel = "HOST:PORT",
-      description = "Inference server (default: ${DEFAULT-VALUE}).")
+      description = "Inference server, HOST:PORT or unix:/path/of/a/socket (default: ${DEFAULT-VALUE}).")
   private String target = "";
 
   @Option(

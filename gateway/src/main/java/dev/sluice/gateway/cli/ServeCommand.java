@@ -4,6 +4,7 @@ import dev.sluice.gateway.Gateway;
 import dev.sluice.gateway.StartFailure;
 import dev.sluice.gateway.config.GatewayConfig;
 import dev.sluice.gateway.config.Listeners;
+import dev.sluice.gateway.config.UnixListener;
 import dev.sluice.runtime.model.ExecutionSettings.Device;
 import dev.sluice.runtime.onnx.OnnxOptions;
 import dev.sluice.runtime.repository.ConfigOptions;
@@ -117,6 +118,19 @@ public final class ServeCommand implements Callable<Integer> {
   private int grpcPort;
 
   @Option(
+      names = "--grpc-uds",
+      paramLabel = "PATH",
+      description = "A Unix domain socket for inference over gRPC besides the port, for clients on this machine.")
+  private @Nullable Path grpcUnixSocket;
+
+  @Option(
+      names = "--grpc-uds-mode",
+      defaultValue = "660",
+      paramLabel = "MODE",
+      description = "The socket's permissions, octal (default: ${DEFAULT-VALUE}, its owner and group).")
+  private String grpcUnixSocketMode = "660";
+
+  @Option(
       names = "--http-port",
       defaultValue = "" + Listeners.HTTP_PORT,
       paramLabel = "PORT",
@@ -175,7 +189,7 @@ public final class ServeCommand implements Callable<Integer> {
               serverName,
               new Listeners(
                   host, "127.0.0.1", httpPort, grpcPort, metricsPort, controlPort, messageBytesMax,
-                  Duration.ofSeconds(exitTimeoutSeconds)),
+                  Duration.ofSeconds(exitTimeoutSeconds), unixListener()),
               configOptions(backend),
               grpcFlags.options(),
               sources.settings(dataDirectory, System.getenv()),
@@ -205,8 +219,8 @@ public final class ServeCommand implements Callable<Integer> {
     spec.commandLine()
         .getErr()
         .printf(
-            "sluice: ready: inference on %s:%d (gRPC) and %s:%d (HTTP), metrics on %s:%d, control on 127.0.0.1:%d%n",
-            host, gateway.grpcPort(), host, gateway.httpPort(), host, gateway.metricsPort(), gateway.controlPort());
+            "sluice: ready: inference on %s:%d%s (gRPC) and %s:%d (HTTP), metrics on %s:%d, control on 127.0.0.1:%d%n",
+            host, gateway.grpcPort(), grpcUnixSocket == null ? "" : ", unix:" + grpcUnixSocket, host, gateway.httpPort(), host, gateway.metricsPort(), gateway.controlPort());
     closed.await();
     return 0;
   }
@@ -214,6 +228,17 @@ public final class ServeCommand implements Callable<Integer> {
   private ConfigOptions configOptions(BackendConfig backend) {
     int maxBatchSize = backend.defaultMaxBatchSize().orElse(defaultMaxBatchSize);
     return new ConfigOptions(!autoCompleteDisabled, maxBatchSize, unknownConfigFieldsIgnored, modelConfigName);
+  }
+
+  private @Nullable UnixListener unixListener() {
+    if (grpcUnixSocket == null) {
+      return null;
+    }
+    if (!grpcUnixSocketMode.matches("[0-7]{1,4}")) {
+      throw new IllegalArgumentException(
+          "grpc-uds-mode: '%s'; expected octal permissions, as 660".formatted(grpcUnixSocketMode));
+    }
+    return new UnixListener(grpcUnixSocket, Integer.parseInt(grpcUnixSocketMode, 8));
   }
 
   private Device device() {

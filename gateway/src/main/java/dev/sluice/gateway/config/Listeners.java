@@ -3,6 +3,7 @@ package dev.sluice.gateway.config;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /// Where the gateway listens, how much it takes in, and how it stops.
 ///
@@ -11,6 +12,7 @@ import java.util.List;
 /// @param httpPort 0 for any free port; so for the other three
 /// @param messageBytesMax the largest request or response
 /// @param drain how long calls in flight may take to finish at shutdown
+/// @param unix where inference over gRPC listens besides its port; null: nowhere
 public record Listeners(
     String host,
     String controlHost,
@@ -19,7 +21,8 @@ public record Listeners(
     int metricsPort,
     int controlPort,
     int messageBytesMax,
-    Duration drain) {
+    Duration drain,
+    @Nullable UnixListener unix) {
 
   public static final int HTTP_PORT = 8000;
   public static final int GRPC_PORT = 8001;
@@ -44,6 +47,24 @@ public record Listeners(
     if (!problems.isEmpty()) {
       throw new IllegalArgumentException(String.join("\n", problems));
     }
+  }
+
+  /// Ports alone.
+  public Listeners(
+      String host,
+      String controlHost,
+      int httpPort,
+      int grpcPort,
+      int metricsPort,
+      int controlPort,
+      int messageBytesMax,
+      Duration drain) {
+    this(host, controlHost, httpPort, grpcPort, metricsPort, controlPort, messageBytesMax, drain, null);
+  }
+
+  public Listeners with(UnixListener other) {
+    return new Listeners(
+        host, controlHost, httpPort, grpcPort, metricsPort, controlPort, messageBytesMax, drain, other);
   }
 
   /// Free ports on loopback, for demonstrations and tests.

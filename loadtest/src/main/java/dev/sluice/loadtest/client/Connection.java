@@ -11,12 +11,6 @@ import io.grpc.MethodDescriptor;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.netty.shaded.io.netty.channel.EventLoopGroup;
-import io.grpc.netty.shaded.io.netty.channel.MultiThreadIoEventLoopGroup;
-import io.grpc.netty.shaded.io.netty.channel.epoll.Epoll;
-import io.grpc.netty.shaded.io.netty.channel.epoll.EpollIoHandler;
-import io.grpc.netty.shaded.io.netty.channel.epoll.EpollSocketChannel;
-import io.grpc.netty.shaded.io.netty.channel.nio.NioIoHandler;
-import io.grpc.netty.shaded.io.netty.channel.socket.nio.NioSocketChannel;
 import io.grpc.netty.shaded.io.netty.util.concurrent.EventExecutor;
 import java.time.Duration;
 import java.util.concurrent.TimeUnit;
@@ -37,15 +31,9 @@ final class Connection implements AutoCloseable {
   private final Tally tally = new Tally();
 
   private Connection(String target, int index, CallSettings settings) {
-    boolean epoll = Epoll.isAvailable();
-    this.group = new MultiThreadIoEventLoopGroup(
-        1,
-        Thread.ofPlatform().daemon().name("loadtest-connection-" + index).factory(),
-        epoll ? EpollIoHandler.newFactory() : NioIoHandler.newFactory());
+    this.group = Target.loop("loadtest-connection-" + index);
     this.loop = group.next();
-    this.channel = Target.channel(target)
-        .eventLoopGroup(group)
-        .channelType(epoll ? EpollSocketChannel.class : NioSocketChannel.class)
+    this.channel = Target.channel(target, group)
         .directExecutor()
         .build();
     this.method = InferMarshalling.method(!settings.observer().equals(CallObserver.NONE), loop::inEventLoop);

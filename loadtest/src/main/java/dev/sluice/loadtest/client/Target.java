@@ -9,17 +9,33 @@ import io.grpc.ManagedChannel;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.netty.shaded.io.grpc.netty.NettyChannelBuilder;
+import io.grpc.netty.shaded.io.netty.channel.EventLoopGroup;
+import io.grpc.netty.shaded.io.netty.channel.MultiThreadIoEventLoopGroup;
+import io.grpc.netty.shaded.io.netty.channel.epoll.Epoll;
+import io.grpc.netty.shaded.io.netty.channel.epoll.EpollDomainSocketChannel;
+import io.grpc.netty.shaded.io.netty.channel.epoll.EpollIoHandler;
+import io.grpc.netty.shaded.io.netty.channel.epoll.EpollSocketChannel;
+import io.grpc.netty.shaded.io.netty.channel.nio.NioIoHandler;
+import io.grpc.netty.shaded.io.netty.channel.socket.nio.NioDomainSocketChannel;
+import io.grpc.netty.shaded.io.netty.channel.socket.nio.NioSocketChannel;
+import io.grpc.netty.shaded.io.netty.channel.unix.DomainSocketAddress;
+import java.net.UnixDomainSocketAddress;
 import java.time.Duration;
+import java.util.concurrent.TimeUnit;
 
 /// The server under test, asked about itself before the load begins.
 public final class Target {
+  /// What a target on a Unix domain socket begins with, as gRPC writes it; the socket's path follows.
+  public static final String UNIX = "unix:";
+
   private static final Duration ANSWER_WITHIN = Duration.ofSeconds(5);
 
   private Target() {}
 
   /// The inputs of a model, from the server that serves it.
   public static ModelMetadataResponse metadata(String target, String model, String version) {
-    ManagedChannel channel = channel(target).build();
+    EventLoopGroup loop = loop("loadtest-metadata");
+    ManagedChannel channel = channel(target, loop).build();
     var stub = GRPCInferenceServiceGrpc.newBlockingStub(channel);
     try {
       return stub.withDeadlineAfter(ANSWER_WITHIN)
@@ -38,15 +54,39 @@ public final class Target {
       };
     } finally {
       channel.shutdownNow();
+      var _ = loop.shutdownGracefully(0, 1, TimeUnit.SECONDS);
     }
   }
 
-  static NettyChannelBuilder channel(String target) {
-    return NettyChannelBuilder.forTarget("dns:///" + target)
+  /// On threads of the caller's choice: gRPC's own have to be of the kind that the target's socket needs.
+  static NettyChannelBuilder channel(String target, EventLoopGroup group) {
+    boolean epoll = Epoll.isAvailable();
+    NettyChannelBuilder builder;
+    if (target.startsWith(UNIX)) {
+      String path = target.substring(UNIX.length());
+      builder = epoll
+          ? NettyChannelBuilder.forAddress(new DomainSocketAddress(path)).channelType(EpollDomainSocketChannel.class)
+          : NettyChannelBuilder.forAddress(UnixDomainSocketAddress.of(path)).channelType(NioDomainSocketChannel.class);
+      // What goes into :authority; the path would not be a host's name.
+      builder.overrideAuthority("localhost");
+    } else {
+      builder = NettyChannelBuilder.forTarget("dns:///" + target)
+          .channelType(epoll ? EpollSocketChannel.class : NioSocketChannel.class);
+    }
+    return builder
+        .eventLoopGroup(group)
         .usePlaintext()
         // A retry would hide a failure and count it as a slow success.
         .disableRetry()
         .maxInboundMessageSize(Integer.MAX_VALUE);
+  }
+
+  /// One event loop of the best kind that this machine has.
+  static EventLoopGroup loop(String name) {
+    return new MultiThreadIoEventLoopGroup(
+        1,
+        Thread.ofPlatform().daemon().name(name).factory(),
+        Epoll.isAvailable() ? EpollIoHandler.newFactory() : NioIoHandler.newFactory());
   }
 
   /// Statuses that the client's own side makes when nobody answers.
