@@ -186,7 +186,7 @@ public final class Inference {
     public void fail(InferenceFailure failure) {
       reply.fail(
           failure.kind() == InferenceFailure.Kind.OVERLOADED
-              ? new InferenceFailure(failure.kind(), TensorCodec.prefix(request) + failure.sentence())
+              ? failure.after(TensorCodec.prefix(request))
               : failure);
     }
 
