@@ -69,6 +69,10 @@ final class Exchange {
   }
 
   void refuse(InferenceFailure failure) {
+    if (failure.retryNanos() > 0) {
+      // Whole seconds are all that HTTP knows.
+      response.getHeaders().put(HttpHeader.RETRY_AFTER, Math.max(1, Math.ceilDiv(failure.retryNanos(), 1_000_000_000L)));
+    }
     refuse(HttpStatuses.of(failure.kind()), failure.sentence());
   }
 

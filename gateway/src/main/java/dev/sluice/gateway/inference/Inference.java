@@ -222,7 +222,7 @@ public final class Inference {
     public void fail(InferenceFailure failure) {
       reply.fail(
           failure.kind() == InferenceFailure.Kind.OVERLOADED
-              ? new InferenceFailure(failure.kind(), TensorCodec.prefix(request.id()) + failure.sentence())
+              ? failure.after(TensorCodec.prefix(request.id()))
               : failure);
     }
 

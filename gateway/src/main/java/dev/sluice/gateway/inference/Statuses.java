@@ -80,11 +80,19 @@ final class Statuses {
                           .setDescription(Trailers.fitting(failure.sentence(), WORD_BYTES_MAX)))
                   .build()));
     }
-    if (failure.kind() == InferenceFailure.Kind.OVERLOADED
+    if (failure.retryNanos() > 0) {
+      status.addDetails(retryAfter(failure.retryNanos()));
+    } else if (failure.kind() == InferenceFailure.Kind.OVERLOADED
         || failure.kind() == InferenceFailure.Kind.OUT_OF_MEMORY) {
       status.addDetails(RETRY_SOON);
     }
     return StatusProto.toStatusRuntimeException(status.build());
+  }
+
+  private static Any retryAfter(long nanos) {
+    Duration delay =
+        Duration.newBuilder().setSeconds(nanos / 1_000_000_000).setNanos((int) (nanos % 1_000_000_000)).build();
+    return Any.pack(RetryInfo.newBuilder().setRetryDelay(delay).build());
   }
 
   private static Code code(InferenceFailure.Kind kind) {
@@ -93,7 +101,7 @@ final class Statuses {
       case INVALID_REQUEST, LOAD_INVALID -> Code.INVALID_ARGUMENT;
       case UNSUPPORTED -> Code.UNIMPLEMENTED;
       case EXECUTION_FAILED, LOAD_FAILED -> Code.INTERNAL;
-      case MODEL_NOT_READY, OUT_OF_MEMORY, OVERLOADED, QUEUE_TIMEOUT, LOAD_NOT_ALLOWED, SHUTTING_DOWN ->
+      case MODEL_NOT_READY, OUT_OF_MEMORY, OVERLOADED, TOO_LATE, SHED, QUEUE_TIMEOUT, LOAD_NOT_ALLOWED, SHUTTING_DOWN ->
           Code.UNAVAILABLE;
       case DEADLINE_EXCEEDED -> Code.DEADLINE_EXCEEDED;
       case CANCELLED -> Code.CANCELLED;

@@ -117,6 +117,12 @@ final class CandidateAttempt implements VersionRun.Completion {
     return !settled.get() && !Exposure.isFlipped(rollout.ledger().exposure());
   }
 
+  /// A candidate that is slower than its callers' time has to show it: its own timer ends the attempt.
+  @Override
+  public boolean mayBeTooLate() {
+    return false;
+  }
+
   @Override
   public void succeeded(List<Tensor> outputs, long nanos) {
     rollout.trust().answered(startedNanos + nanos - runStartedNanos);
@@ -134,7 +140,7 @@ final class CandidateAttempt implements VersionRun.Completion {
       // An input that is wrong is so for the baseline too, which then says so.
       case EXECUTION_FAILED, OUT_OF_MEMORY, INVALID_REQUEST -> giveUp(FallbackReason.FAILED, true);
       case OVERLOADED -> giveUp(FallbackReason.SATURATED, true);
-      case QUEUE_TIMEOUT -> giveUp(FallbackReason.SATURATED, false); // on the timer
+      case QUEUE_TIMEOUT, TOO_LATE, SHED -> giveUp(FallbackReason.SATURATED, false); // on the timer, or another's thread
       case CANCELLED, DEADLINE_EXCEEDED -> {
         if (request.lifetime().isOver()) {
           abandon(failure);

@@ -26,8 +26,12 @@ public final class InferenceFailure extends Exception {
     EXECUTION_FAILED,
     /// The device has no memory left for this run.
     OUT_OF_MEMORY,
-    /// The queue is full.
+    /// The queue is full, in number or in bytes.
     OVERLOADED,
+    /// What waits already would take longer than the caller's time.
+    TOO_LATE,
+    /// The queue has been long for so long that it was cut back, or others who ask for less came first.
+    SHED,
     /// It has waited in the queue for as long as it may.
     QUEUE_TIMEOUT,
     /// The caller's time ran out.
@@ -39,15 +43,29 @@ public final class InferenceFailure extends Exception {
 
   private final Kind kind;
   private final String field;
+  private final long retryNanos;
 
   public InferenceFailure(Kind kind, String message) {
-    this(kind, "", message);
+    this(kind, "", message, 0);
   }
 
-  private InferenceFailure(Kind kind, String field, String message) {
+  private InferenceFailure(Kind kind, String field, String message, long retryNanos) {
     super(message, null, false, false);
     this.kind = kind;
     this.field = field;
+    this.retryNanos = retryNanos;
+  }
+
+  /// A failure of the moment.
+  ///
+  /// @param retryNanos before which coming again is of no use
+  public static InferenceFailure forNow(Kind kind, String message, long retryNanos) {
+    return new InferenceFailure(kind, "", message, retryNanos);
+  }
+
+  /// The same failure, its sentence behind a few words.
+  public InferenceFailure after(String words) {
+    return new InferenceFailure(kind, field, words + sentence(), retryNanos);
   }
 
   public static InferenceFailure invalid(String message) {
@@ -56,7 +74,7 @@ public final class InferenceFailure extends Exception {
 
   /// @param field the part of the request that is wrong, such as `inputs[0].shape`
   public static InferenceFailure invalid(String field, String message) {
-    return new InferenceFailure(Kind.INVALID_REQUEST, field, message);
+    return new InferenceFailure(Kind.INVALID_REQUEST, field, message, 0);
   }
 
   public static InferenceFailure unsupported(String message) {
@@ -70,6 +88,11 @@ public final class InferenceFailure extends Exception {
   /// The part of the request that is wrong; empty where no single part is.
   public String field() {
     return field;
+  }
+
+  /// How long a caller should wait before it comes again; 0: nobody knows, or it makes no difference.
+  public long retryNanos() {
+    return retryNanos;
   }
 
   public String sentence() {

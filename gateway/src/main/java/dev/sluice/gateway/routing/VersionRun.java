@@ -20,6 +20,11 @@ final class VersionRun implements QueuedRequest.Completion {
     /// Asked just before the run, when the request has waited.
     boolean isWanted();
 
+    /// Whether the request is refused when it cannot be answered in time; otherwise it runs however late it is.
+    default boolean mayBeTooLate() {
+      return true;
+    }
+
     void succeeded(List<Tensor> outputs, long nanos);
 
     void failed(InferenceFailure failure, long nanos);
@@ -79,7 +84,10 @@ final class VersionRun implements QueuedRequest.Completion {
   /// For threads that must not compute, and models that must not be trusted with one.
   void startInQueue() {
     registration = request.lifetime().onOver(queued::cancel); // on its way before it may end
-    queued.submit();
+    String tenant = request.caller().value(CallerAttributes.TENANT);
+    queued.submit(
+        tenant == null ? "" : tenant,
+        completion.mayBeTooLate() ? request.lifetime().remainingNanos() : Long.MAX_VALUE);
   }
 
   /// The answer is not wanted any more: the request leaves the queue, and its run is stopped unless others share it.
@@ -122,10 +130,30 @@ final class VersionRun implements QueuedRequest.Completion {
 
   private InferenceFailure failure(NoAnswer why) {
     return switch (why) {
-      case NoAnswer.QueueFull(int sizeMax) ->
-          new InferenceFailure(
+      // Said often when there is least time for it: put together without a formatter.
+      case NoAnswer.QueueFull(int sizeMax, long retryNanos) ->
+          InferenceFailure.forNow(
               Kind.OVERLOADED,
-              "Exceeds maximum queue size: %d requests for %s wait already".formatted(sizeMax, version));
+              "Exceeds maximum queue size: " + sizeMax + " requests for " + version + " wait already",
+              retryNanos);
+      case NoAnswer.QueueBytesFull(long bytesMax, long retryNanos) ->
+          InferenceFailure.forNow(
+              Kind.OVERLOADED,
+              "Exceeds maximum queue size: requests of " + bytesMax + " bytes for " + version + " wait already",
+              retryNanos);
+      case NoAnswer.TooLate(long neededNanos, long leftNanos, boolean alone, long retryNanos) -> {
+        String sentence =
+            "it would take about " + neededNanos / 1_000 + " us until " + version + " has answered, and "
+                + Math.max(0, leftNanos / 1_000) + " us are left of the caller's time";
+        yield alone
+            ? new InferenceFailure(Kind.DEADLINE_EXCEEDED, sentence)
+            : InferenceFailure.forNow(Kind.TOO_LATE, sentence, retryNanos);
+      }
+      case NoAnswer.Shed(int waiting, long retryNanos) ->
+          InferenceFailure.forNow(
+              Kind.SHED,
+              version + " is overloaded: " + waiting + " requests wait already, and those of others come first",
+              retryNanos);
       case NoAnswer.TimedOut(long timeoutNanos) ->
           new InferenceFailure(
               Kind.QUEUE_TIMEOUT,

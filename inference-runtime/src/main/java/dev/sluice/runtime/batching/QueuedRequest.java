@@ -23,8 +23,8 @@ public final class QueuedRequest implements BatchPolicy.Waiting {
 
     void succeeded(List<Tensor> outputs);
 
-    /// A [NoAnswer.TimedOut] is told on the timer's thread, which must not be kept; all others on threads that may
-    /// compute.
+    /// A [NoAnswer.TimedOut], [NoAnswer.TooLate] or [NoAnswer.Shed] may be told on the timer's thread or on another
+    /// caller's, which must not be kept; all others on threads that may compute.
     void failed(NoAnswer why);
   }
 
@@ -51,6 +51,24 @@ public final class QueuedRequest implements BatchPolicy.Waiting {
 
   // Guarded by the queue's lock.
   State state = State.NEW;
+  String tenant = "";
+
+  /// Of the same tenant and rank, while it waits.
+  @Nullable QueuedRequest older;
+
+  @Nullable QueuedRequest newer;
+
+  /// Whether it has to be answered before `finishNanos`.
+  boolean hasDeadline;
+
+  long finishNanos;
+
+  /// Whether it came when an instance was idle, and so takes nobody's time.
+  boolean isAlone;
+
+  /// Whether it runs to see if the queue is right to think that its time is too short.
+  boolean isTry;
+
   long sequence;
   long queuedNanos;
   boolean expires;
@@ -99,9 +117,18 @@ public final class QueuedRequest implements BatchPolicy.Waiting {
     return queue.tryRunHere(this, control);
   }
 
-  /// Lets it run on a thread of the queue's, now or when its turn comes.
+  /// Lets it run on a thread of the queue's, now or when its turn comes, however long that takes.
   public void submit() {
-    queue.submit(this);
+    submit("", Long.MAX_VALUE);
+  }
+
+  /// Lets it run on a thread of the queue's, now or when its turn comes, or refuses it: at once or later, when it cannot
+  /// be answered in time.
+  ///
+  /// @param tenant who shares the version with others, empty for nobody in particular; told by its first 128 characters
+  /// @param leftNanos the time until its answer is of no use any more; [Long#MAX_VALUE]: it always is
+  public void submit(String tenant, long leftNanos) {
+    queue.submit(this, tenant, leftNanos);
   }
 
   /// The caller has gone: the request leaves the queue at once; a run that nobody else waits for is stopped. Does

@@ -1,6 +1,7 @@
 package dev.sluice.runtime.batching;
 
 import dev.sluice.runtime.batching.BatchPolicy.Decision;
+import dev.sluice.runtime.model.Batching;
 import dev.sluice.runtime.model.ModelExecutionException;
 import dev.sluice.runtime.model.ModelVersion;
 import dev.sluice.runtime.model.Priorities;
@@ -30,6 +31,10 @@ import org.slf4j.LoggerFactory;
 /// waits is exactly what no instance has room for, and the bounds on that are exact. No thread waits here: a run
 /// borrows one, and a delay or a timeout is an alarm.
 ///
+/// What cannot be answered in time is refused before it waits: the [Pace] of the version's runs says how long that will
+/// take. What has lost its time while it waited is refused when its turn comes. What waits is bounded in number, in
+/// bytes, and by the [StandingQueue] in time; at a bound the newest request of whoever has most waiting goes.
+///
 /// Each request holds a lease on the version until it has ended and nothing reads its inputs any more.
 public final class VersionQueue {
 
@@ -42,8 +47,21 @@ public final class VersionQueue {
   private final Timekeeper time;
   private final BufferPool buffers = BufferPool.shared();
 
+  /// Bytes of inputs that may wait; a single request may be larger.
+  static final long BYTES_MAX = 256L << 20;
+
+  private static final int TENANT_CHARS_MAX = 128;
+
+  /// Bounds of what callers are told to wait before they come again, and what they are told when nobody knows.
+  private static final long RETRY_NANOS_MIN = 10_000_000;
+
+  private static final long RETRY_NANOS_MAX = 10_000_000_000L;
+  private static final long RETRY_NANOS_UNKNOWN = 50_000_000;
+
   private final Object lock = new Object();
   private final WaitingLine line = new WaitingLine();
+  private final Pace pace;
+  private final StandingQueue standing;
   private final ArrayDeque<QueuedRequest> turns = new ArrayDeque<>();
   private BatchPolicy policy;
   private Timekeeper.@Nullable Alarm alarm;
@@ -62,7 +80,11 @@ public final class VersionQueue {
     this.inTurn = scheduling.batching() != null && scheduling.batching().preserveOrdering();
     this.threads = threads;
     this.time = time;
-    this.policy = new BatchPolicy(version.signature().maxBatchSize() > 0 ? scheduling.batching() : null);
+    Batching batching = version.signature().maxBatchSize() > 0 ? scheduling.batching() : null;
+    this.policy = new BatchPolicy(batching);
+    this.pace =
+        new Pace(scheduling.instances(), version.typicalRunNanos(), batching == null ? 1 : batching.rowsMax());
+    this.standing = new StandingQueue(pace, scheduling.instances());
   }
 
   /// A request for the version, under a lease that the request takes over.
@@ -98,6 +120,13 @@ public final class VersionQueue {
     return waiting;
   }
 
+  /// Tenants that are known, which are those that have something waiting.
+  int tenants() {
+    synchronized (lock) {
+      return line.tenants();
+    }
+  }
+
   /// Whether requests wait because every instance is busy.
   public boolean isBackedUp() {
     return waiting > 0 && busy.get() >= scheduling.instances();
@@ -128,6 +157,7 @@ public final class VersionQueue {
     letGo(request);
     if (outputs != null) {
       long inferNanos = time.nanos() - startedNanos;
+      pace.ran(inferNanos);
       version.statistics().executed(request.rows(), 0, inferNanos, 0);
       answered(request, outputs, 0, 0, inferNanos, 0);
     } else if (why != null) {
@@ -143,33 +173,35 @@ public final class VersionQueue {
     }
   }
 
-  void submit(QueuedRequest request) {
+  void submit(QueuedRequest request, String tenant, long leftNanos) {
     Todo todo;
-    boolean refused = false;
-    int sizeMax = scheduling.priorities().policy(request.level).sizeMax();
     synchronized (lock) {
       if (request.state != QueuedRequest.State.NEW) {
         return; // cancelled before
       }
-      request.state = QueuedRequest.State.WAITING;
-      request.queuedNanos = time.nanos();
-      line.add(request);
-      waiting = line.size();
-      todo = dispatch();
-      if (request.state == QueuedRequest.State.WAITING) {
-        if (line.size(request.level) > sizeMax) {
-          leave(request, QueuedRequest.State.DONE);
-          refused = true;
-        } else {
+      long now = time.nanos();
+      request.queuedNanos = now;
+      request.tenant = inTurn ? "" : tenant.length() <= TENANT_CHARS_MAX ? tenant : tenant.substring(0, TENANT_CHARS_MAX);
+      NoAnswer hopeless = tooLate(request, leftNanos, now);
+      if (hopeless != null) {
+        request.state = QueuedRequest.State.DONE;
+        todo = new Todo();
+        todo.refuse(request, hopeless);
+      } else {
+        request.state = QueuedRequest.State.WAITING;
+        request.hasDeadline = leftNanos != Long.MAX_VALUE;
+        request.finishNanos = now + leftNanos;
+        line.add(request);
+        waiting = line.size();
+        todo = dispatch();
+        keepBounds(request, todo);
+        if (request.state == QueuedRequest.State.WAITING) {
           request.countedAsWaiting = true;
           version.statistics().waits();
         }
       }
     }
     carryOut(todo);
-    if (refused) {
-      refuse(request, new NoAnswer.QueueFull(sizeMax));
-    }
   }
 
   void cancel(QueuedRequest request) {
@@ -208,7 +240,66 @@ public final class VersionQueue {
   /// What has been decided under the lock, to be done after it.
   private static final class Todo {
     private final List<BatchRun> starts = new ArrayList<>(1);
-    private final List<QueuedRequest> expired = new ArrayList<>(0);
+    private final List<Refused> refused = new ArrayList<>(0);
+
+    void refuse(QueuedRequest request, NoAnswer why) {
+      refused.add(new Refused(request, why));
+    }
+  }
+
+  /// It has left the queue, and waits to be told.
+  private record Refused(QueuedRequest request, NoAnswer why) {}
+
+  /// Why a request is not worth waiting for, before it waits; null if it is.
+  private @Nullable NoAnswer tooLate(QueuedRequest request, long leftNanos, long now) {
+    long runNanos = pace.runNanos();
+    boolean mayExpire =
+        request.timeoutNanos > 0 && scheduling.priorities().policy(request.level).action() == TimeoutAction.REJECT;
+    if (runNanos == 0 || (leftNanos == Long.MAX_VALUE && !mayExpire)) {
+      return null;
+    }
+    boolean alone = line.isEmpty() && busy.get() < scheduling.instances();
+    long waitNanos = alone ? 0 : pace.waitNanos(line.ahead(request.level, request.tenant));
+    if (mayExpire && waitNanos > request.timeoutNanos) {
+      return new NoAnswer.TooLate(waitNanos, request.timeoutNanos, false, retryNanos());
+    }
+    // On an idle instance it costs nobody else's time: only what has hardly a chance is refused.
+    request.isAlone = alone;
+    if (leftNanos >= (alone ? pace.shortRunNanos() : waitNanos + pace.longRunNanos())) {
+      return null;
+    }
+    if (alone && leftNanos > 0 && pace.mayTry(now, leftNanos)) {
+      request.isTry = true;
+      return null;
+    }
+    boolean hopeless = leftNanos < pace.shortRunNanos();
+    return new NoAnswer.TooLate(waitNanos + runNanos, leftNanos, hopeless, retryNanos());
+  }
+
+  /// When what waits now will have run.
+  private long retryNanos() {
+    return pace.runNanos() == 0
+        ? RETRY_NANOS_UNKNOWN
+        : Math.clamp(pace.waitNanos(line.size()), RETRY_NANOS_MIN, RETRY_NANOS_MAX);
+  }
+
+  /// A request has come to wait, perhaps one too many.
+  private void keepBounds(QueuedRequest last, Todo todo) {
+    int sizeMax = scheduling.priorities().policy(last.level).sizeMax();
+    if (line.size(last.level) > sizeMax) {
+      shed(line.shedAtLevelOf(last), last, new NoAnswer.QueueFull(sizeMax, retryNanos()), todo);
+    }
+    if (line.size() > standing.limit()) {
+      shed(line.shed(last), last, new NoAnswer.Shed(line.size() - 1, retryNanos()), todo);
+    }
+    while (line.bytes() > BYTES_MAX && line.size() > 1) {
+      shed(line.shedByBytes(last), last, new NoAnswer.QueueBytesFull(BYTES_MAX, retryNanos()), todo);
+    }
+  }
+
+  private void shed(QueuedRequest request, QueuedRequest last, NoAnswer why, Todo todo) {
+    leave(request, QueuedRequest.State.DONE);
+    todo.refuse(request, request == last ? why : new NoAnswer.Shed(line.size(), retryNanos()));
   }
 
   private boolean takeInstance() {
@@ -235,7 +326,13 @@ public final class VersionQueue {
     boolean more = true;
     while (more && !line.isEmpty() && takeInstance()) {
       switch (policy.decide(line.inOrder(), now)) {
-        case Decision.Cut<QueuedRequest>(List<QueuedRequest> requests) -> todo.starts.add(cut(requests));
+        case Decision.Cut<QueuedRequest>(List<QueuedRequest> requests) -> {
+          if (dropTooLate(requests, now, todo)) {
+            busy.decrementAndGet(); // others may take their places
+          } else {
+            todo.starts.add(cut(requests, now));
+          }
+        }
         case Decision.WaitUntil<QueuedRequest>(long nanos) -> {
           busy.decrementAndGet();
           ready = OptionalLong.of(nanos);
@@ -252,20 +349,37 @@ public final class VersionQueue {
     return todo;
   }
 
+  /// What has too little time left to be answered is not run: it would only make those behind it late as well.
+  private boolean dropTooLate(List<QueuedRequest> requests, long now, Todo todo) {
+    long runNanos = pace.runNanos();
+    boolean dropped = false;
+    for (int i = 0; i < requests.size(); i++) {
+      QueuedRequest request = requests.get(i);
+      if (request.hasDeadline && !request.isAlone && request.finishNanos - now < runNanos) {
+        leave(request, QueuedRequest.State.DONE);
+        todo.refuse(
+            request, new NoAnswer.TooLate(runNanos, Math.max(0, request.finishNanos - now), false, retryNanos()));
+        dropped = true;
+      }
+    }
+    return dropped;
+  }
+
   private void expire(long now, Todo todo) {
     for (QueuedRequest request : line.expired(now)) {
       if (scheduling.priorities().policy(request.level).action() == TimeoutAction.DELAY) {
         line.delay(request);
       } else {
         leave(request, QueuedRequest.State.DONE);
-        todo.expired.add(request);
+        todo.refuse(request, new NoAnswer.TimedOut(request.timeoutNanos));
       }
     }
   }
 
-  private BatchRun cut(List<QueuedRequest> requests) {
+  private BatchRun cut(List<QueuedRequest> requests, long now) {
     BatchRun batch = new BatchRun(requests);
     for (QueuedRequest request : requests) {
+      standing.left(now - request.queuedNanos, now);
       leave(request, QueuedRequest.State.RUNNING);
       request.run = batch;
       if (inTurn) {
@@ -273,11 +387,20 @@ public final class VersionQueue {
         turns.add(request);
       }
     }
+    if (line.isEmpty()) {
+      standing.ranEmpty();
+    } else {
+      pace.filled(requests.size());
+    }
     return batch;
   }
 
   private void leave(QueuedRequest request, QueuedRequest.State next) {
-    line.remove(request);
+    if (next == QueuedRequest.State.RUNNING) {
+      line.removeForRun(request);
+    } else {
+      line.remove(request);
+    }
     waiting = line.size();
     request.state = next;
     if (request.countedAsWaiting) {
@@ -319,9 +442,8 @@ public final class VersionQueue {
     for (int i = 0; i < todo.starts.size(); i++) {
       start(todo.starts.get(i));
     }
-    for (int i = 0; i < todo.expired.size(); i++) {
-      QueuedRequest request = todo.expired.get(i);
-      refuse(request, new NoAnswer.TimedOut(request.timeoutNanos));
+    for (int i = 0; i < todo.refused.size(); i++) {
+      refuse(todo.refused.get(i).request(), todo.refused.get(i).why());
     }
   }
 
@@ -397,9 +519,19 @@ public final class VersionQueue {
       List<Tensor> outputs = version.run(request.inputs(), request.outputs(), control);
       succeededAlone(request, outputs, startedNanos);
     } catch (ModelExecutionException e) {
+      if (e.kind() == ModelExecutionException.Kind.TERMINATED) {
+        stopped(time.nanos() - startedNanos);
+      }
       ended(request, new NoAnswer.NotComputed(e));
     } catch (RuntimeException | Error e) {
       ended(request, new NoAnswer.Broken(e));
+    }
+  }
+
+  /// A run that was stopped would have taken even longer.
+  private void stopped(long nanos) {
+    if (nanos > pace.runNanos()) {
+      pace.ran(nanos);
     }
   }
 
@@ -429,6 +561,7 @@ public final class VersionQueue {
     long inputNanos = gatheredNanos - startedNanos;
     long inferNanos = computedNanos - gatheredNanos;
     long outputNanos = time.nanos() - computedNanos;
+    ran(requests, inputNanos + inferNanos + outputNanos);
     version.statistics().executed(rows, inputNanos, inferNanos, outputNanos);
     for (int i = 0; i < requests.size(); i++) {
       succeeded(requests.get(i), slices.get(i), startedNanos, inputNanos, inferNanos, outputNanos);
@@ -465,8 +598,19 @@ public final class VersionQueue {
 
   private void succeededAlone(QueuedRequest request, List<Tensor> outputs, long startedNanos) {
     long inferNanos = time.nanos() - startedNanos;
+    ran(List.of(request), inferNanos);
     version.statistics().executed(request.rows(), 0, inferNanos, 0);
     succeeded(request, outputs, startedNanos, 0, inferNanos, 0);
+  }
+
+  /// A try that is answered in time proves that the pace was wrong.
+  private void ran(List<QueuedRequest> requests, long nanos) {
+    QueuedRequest first = requests.getFirst(); // what is tried runs on an idle instance, first of all
+    if (first.isTry && nanos < pace.runNanos()) {
+      pace.restart(nanos);
+    } else {
+      pace.ran(nanos);
+    }
   }
 
   private void succeeded(
@@ -534,7 +678,8 @@ public final class VersionQueue {
 
   private static FailureReason reason(NoAnswer why) {
     return switch (why) {
-      case NoAnswer.QueueFull _, NoAnswer.TimedOut _ -> FailureReason.REJECTED;
+      case NoAnswer.QueueFull _, NoAnswer.QueueBytesFull _, NoAnswer.TooLate _, NoAnswer.Shed _, NoAnswer.TimedOut _ ->
+          FailureReason.REJECTED;
       case NoAnswer.Withdrawn _ -> FailureReason.CANCELED;
       case NoAnswer.NotComputed(ModelExecutionException cause) ->
           switch (cause.kind()) {

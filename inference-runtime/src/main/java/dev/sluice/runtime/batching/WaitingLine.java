@@ -3,19 +3,30 @@ package dev.sluice.runtime.batching;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashMap;
+import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
+import java.util.NoSuchElementException;
 import java.util.OptionalLong;
+import java.util.PriorityQueue;
+import java.util.TreeMap;
 import java.util.TreeSet;
+import org.jspecify.annotations.Nullable;
 
 /// The requests that wait, in the order in which they are to run: those that were put behind everything else last,
-/// before that the most urgent first, and in the order of their arrival.
+/// before that the most urgent first, and among equals in turns between tenants.
 ///
-/// Any of them can leave at any time, for the price of a look-up in a balanced tree. Knows no clock and no lock.
+/// Turns are those of start-time fair queueing (Goyal, Vin, Cheng 1996): a tenant's turn comes at its start, and each of its
+/// rows that runs moves that start on by one; a tenant that comes anew starts where the last run did. Tenants that always have
+/// something waiting get equal shares, one that comes now and then does not wait behind what another has piled up, and the
+/// requests of one tenant keep the order in which they came. What leaves without a run costs no turn. A tenant is known while
+/// it has requests here, so there are never more tenants than requests.
+///
+/// Any request can leave at any time, for the price of a look-up in a balanced tree of tenants. Knows no clock and no lock.
 final class WaitingLine {
 
-  private static final Comparator<QueuedRequest> IN_ORDER =
-      Comparator.<QueuedRequest>comparingInt(QueuedRequest::rank).thenComparingLong(request -> request.sequence);
+  private static final Comparator<Tenant> IN_TURN =
+      Comparator.<Tenant>comparingLong(tenant -> tenant.start).thenComparingLong(tenant -> tenant.oldest().sequence);
 
   /// Times may wrap around, as those of [System#nanoTime] do.
   private static final Comparator<QueuedRequest> BY_EXPIRY =
@@ -24,37 +35,273 @@ final class WaitingLine {
         return difference != 0 ? Long.signum(difference) : Long.compare(one.sequence, other.sequence);
       };
 
-  private final TreeSet<QueuedRequest> inOrder = new TreeSet<>(IN_ORDER);
+  /// The requests of one tenant that are equally urgent, from the oldest to the newest.
+  private static final class Tenant {
+    private @Nullable QueuedRequest oldest;
+    private @Nullable QueuedRequest newest;
+    private long start;
+    private int size;
+    private long bytes;
+
+    private QueuedRequest oldest() {
+      QueuedRequest first = oldest;
+      if (first == null) {
+        throw new IllegalStateException("a tenant without requests is still in the line");
+      }
+      return first;
+    }
+
+    private void append(QueuedRequest request) {
+      request.older = newest;
+      if (newest == null) {
+        oldest = request;
+      } else {
+        newest.newer = request;
+      }
+      newest = request;
+      size++;
+      bytes += request.bytes();
+    }
+
+    private void unlink(QueuedRequest request) {
+      QueuedRequest older = request.older;
+      QueuedRequest newer = request.newer;
+      if (older == null) {
+        oldest = newer;
+      } else {
+        older.newer = newer;
+      }
+      if (newer == null) {
+        newest = older;
+      } else {
+        newer.older = older;
+      }
+      request.older = null;
+      request.newer = null;
+      size--;
+      bytes -= request.bytes();
+    }
+  }
+
+  /// What is equally urgent.
+  private static final class Rank {
+    private final Map<String, Tenant> tenants = new HashMap<>();
+    private final TreeSet<Tenant> turns = new TreeSet<>(IN_TURN);
+    private int size;
+    private long lastStart;
+  }
+
+  private final TreeMap<Integer, Rank> ranks = new TreeMap<>();
   private final TreeSet<QueuedRequest> expiring = new TreeSet<>(BY_EXPIRY);
   private final Map<Integer, Integer> sizes = new HashMap<>();
   private long arrived;
+  private int size;
+  private long bytes;
+
+  // --- coming and going -----------------------------------------------------------------------------------------------
 
   void add(QueuedRequest request) {
     request.sequence = arrived++;
     request.expires = request.timeoutNanos > 0;
-    inOrder.add(request);
     if (request.expires) {
       expiring.add(request);
     }
     sizes.merge(request.level, 1, Integer::sum);
+    size++;
+    bytes += request.bytes();
+    enter(request);
   }
 
+  private void enter(QueuedRequest request) {
+    Rank rank = ranks.computeIfAbsent(request.rank(), _ -> new Rank());
+    Tenant tenant = rank.tenants.get(request.tenant);
+    if (tenant == null) {
+      tenant = new Tenant();
+      tenant.start = rank.lastStart;
+      tenant.append(request);
+      rank.tenants.put(request.tenant, tenant);
+      rank.turns.add(tenant);
+    } else {
+      tenant.append(request); // behind the one that its turn is for
+    }
+    rank.size++;
+  }
+
+  /// It leaves without a run.
   void remove(QueuedRequest request) {
-    inOrder.remove(request);
+    forget(request);
+    exit(request, false);
+  }
+
+  /// It runs.
+  void removeForRun(QueuedRequest request) {
+    forget(request);
+    exit(request, true);
+  }
+
+  private void forget(QueuedRequest request) {
     if (request.expires) {
       expiring.remove(request);
     }
-    sizes.computeIfPresent(request.level, (_, size) -> size == 1 ? null : size - 1);
+    sizes.computeIfPresent(request.level, (_, before) -> before == 1 ? null : before - 1);
+    size--;
+    bytes -= request.bytes();
+  }
+
+  private void exit(QueuedRequest request, boolean runs) {
+    Rank rank = ranks.get(request.rank());
+    Tenant tenant = rank == null ? null : rank.tenants.get(request.tenant);
+    if (rank == null || tenant == null) {
+      throw new IllegalStateException("a request left a line in which it did not wait");
+    }
+    rank.turns.remove(tenant);
+    tenant.unlink(request);
+    if (runs) {
+      rank.lastStart = Math.max(rank.lastStart, tenant.start);
+      tenant.start += request.rows();
+    }
+    if (tenant.size == 0) {
+      rank.tenants.remove(request.tenant);
+    } else {
+      rank.turns.add(tenant);
+    }
+    rank.size--;
+    if (rank.size == 0) {
+      ranks.remove(request.rank());
+    }
   }
 
   /// Puts a request that has waited too long behind everything else, for as long as it takes.
   void delay(QueuedRequest request) {
-    inOrder.remove(request);
     expiring.remove(request);
     request.expires = false;
+    exit(request, false);
     request.delayed = true;
-    inOrder.add(request);
+    enter(request);
   }
+
+  // --- who goes first -------------------------------------------------------------------------------------------------
+
+  Iterable<QueuedRequest> inOrder() {
+    return InOrder::new;
+  }
+
+  /// Ranks one after the other; within one, whichever tenant's turn is next. The first request is found without a look at the
+  /// other tenants: often nobody asks for more.
+  private final class InOrder implements Iterator<QueuedRequest> {
+
+    private static final class Place {
+      private QueuedRequest request;
+      private long start;
+
+      Place(QueuedRequest request, long start) {
+        this.request = request;
+        this.start = start;
+      }
+    }
+
+    private final Iterator<Rank> ahead = ranks.values().iterator();
+    private final PriorityQueue<Place> places =
+        new PriorityQueue<>(
+            Comparator.<Place>comparingLong(place -> place.start).thenComparingLong(place -> place.request.sequence));
+    private @Nullable Rank begun;
+    private int left = size;
+
+    @Override
+    public boolean hasNext() {
+      return left > 0;
+    }
+
+    @Override
+    public QueuedRequest next() {
+      if (left-- <= 0) {
+        throw new NoSuchElementException();
+      }
+      Rank rank = begun;
+      if (rank != null) {
+        begun = null;
+        for (Tenant tenant : rank.turns) {
+          places.add(new Place(tenant.oldest(), tenant.start));
+        }
+        var _ = nextPlace(); // the one that was found first
+      }
+      if (places.isEmpty()) {
+        begun = ahead.next();
+        return begun.turns.first().oldest();
+      }
+      return nextPlace();
+    }
+
+    private QueuedRequest nextPlace() {
+      Place place = places.remove();
+      QueuedRequest request = place.request;
+      QueuedRequest newer = request.newer;
+      if (newer != null) {
+        place.start += request.rows();
+        place.request = newer;
+        places.add(place);
+      }
+      return request;
+    }
+  }
+
+  /// How many requests run before a new one of this tenant, at most: those that are more urgent, and at its level no more
+  /// than wait there or than its turn lets pass.
+  int ahead(int level, String tenantName) {
+    long ahead = 0;
+    for (Map.Entry<Integer, Rank> entry : ranks.headMap(level, true).entrySet()) {
+      Rank rank = entry.getValue();
+      if (entry.getKey() < level) {
+        ahead += rank.size;
+      } else {
+        Tenant tenant = rank.tenants.get(tenantName);
+        long turns = tenant == null ? 1 : tenant.size + 1;
+        ahead += Math.min(rank.size, turns * rank.tenants.size());
+      }
+    }
+    return (int) Math.min(Integer.MAX_VALUE, ahead);
+  }
+
+  // --- who goes without a run -----------------------------------------------------------------------------------------
+
+  /// Who gives its place up when too many wait at the level of the one that came last: the newest of the tenant that has most
+  /// there. The one that came last itself, unless another tenant has more than its own.
+  QueuedRequest shedAtLevelOf(QueuedRequest last) {
+    return shed(ranks.get(last.level), last, false);
+  }
+
+  /// The same among the least urgent that wait.
+  QueuedRequest shed(QueuedRequest last) {
+    return shed(leastUrgent(), last, false);
+  }
+
+  /// The same by the bytes that tenants have waiting.
+  QueuedRequest shedByBytes(QueuedRequest last) {
+    return shed(leastUrgent(), last, true);
+  }
+
+  private @Nullable Rank leastUrgent() {
+    return ranks.isEmpty() ? null : ranks.lastEntry().getValue();
+  }
+
+  private static QueuedRequest shed(@Nullable Rank rank, QueuedRequest last, boolean byBytes) {
+    if (rank == null) {
+      return last;
+    }
+    Tenant own = rank.tenants.get(last.tenant);
+    Tenant heaviest = own != null && own.newest == last ? own : null; // it may wait among others
+    if (heaviest == null || rank.tenants.size() > 1) {
+      for (Tenant tenant : rank.tenants.values()) {
+        if (heaviest == null || (byBytes ? tenant.bytes > heaviest.bytes : tenant.size > heaviest.size)) {
+          heaviest = tenant;
+        }
+      }
+    }
+    QueuedRequest newest = heaviest == null ? null : heaviest.newest;
+    return newest == null ? last : newest;
+  }
+
+  // --- times ----------------------------------------------------------------------------------------------------------
 
   /// Those whose time is up; they are still in the line.
   List<QueuedRequest> expired(long nowNanos) {
@@ -76,16 +323,18 @@ final class WaitingLine {
     return expiring.isEmpty() ? OptionalLong.empty() : OptionalLong.of(expiresNanos(expiring.first()));
   }
 
-  Iterable<QueuedRequest> inOrder() {
-    return inOrder;
+  private static long expiresNanos(QueuedRequest request) {
+    return request.queuedNanos + request.timeoutNanos;
   }
 
+  // --- sizes ----------------------------------------------------------------------------------------------------------
+
   boolean isEmpty() {
-    return inOrder.isEmpty();
+    return size == 0;
   }
 
   int size() {
-    return inOrder.size();
+    return size;
   }
 
   /// The requests of one level that wait, those put behind everything else included.
@@ -93,7 +342,13 @@ final class WaitingLine {
     return sizes.getOrDefault(level, 0);
   }
 
-  private static long expiresNanos(QueuedRequest request) {
-    return request.queuedNanos + request.timeoutNanos;
+  /// Of the inputs of all requests that wait.
+  long bytes() {
+    return bytes;
+  }
+
+  /// Tenants of all ranks.
+  int tenants() {
+    return ranks.values().stream().mapToInt(rank -> rank.tenants.size()).sum();
   }
 }

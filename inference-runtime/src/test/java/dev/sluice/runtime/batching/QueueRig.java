@@ -90,6 +90,10 @@ final class QueueRig {
     return request;
   }
 
+  Tensor row(float value) {
+    return Tensors.floats("x", Shape.of(1, 1), value);
+  }
+
   QueuedRequest request(String name, int priority, long timeoutNanos, Tensor input) {
     assertThat(version.tryAcquire()).isTrue();
     return queue.request(
@@ -121,7 +125,11 @@ final class QueueRig {
     public void failed(NoAnswer why) {
       String said =
           switch (why) {
-            case NoAnswer.QueueFull(int sizeMax) -> "full at " + sizeMax;
+            case NoAnswer.QueueFull(int sizeMax, long _) -> "full at " + sizeMax;
+            case NoAnswer.QueueBytesFull(long bytesMax, long _) -> "full at " + bytesMax + " bytes";
+            case NoAnswer.TooLate(long needed, long left, boolean alone, long _) ->
+                "needs %d of %d%s".formatted(needed, left, alone ? " alone" : "");
+            case NoAnswer.Shed(int waiting, long _) -> "shed with " + waiting + " left";
             case NoAnswer.TimedOut(long timeout) -> "timed out after " + timeout;
             case NoAnswer.Withdrawn _ -> "withdrawn";
             case NoAnswer.NotComputed(ModelExecutionException cause) -> cause.getMessage();
