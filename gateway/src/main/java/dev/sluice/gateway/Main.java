@@ -1,5 +1,6 @@
 package dev.sluice.gateway;
 
+import dev.sluice.gateway.bench.BenchCommand;
 import dev.sluice.gateway.cli.ServeCommand;
 import dev.sluice.gateway.cli.SluiceCommand;
 import dev.sluice.gateway.demo.DemoCommand;
@@ -14,6 +15,8 @@ public final class Main {
     // gRPC writes to Java's own log; it belongs where everything else is written, in the same form.
     SLF4JBridgeHandler.removeHandlersForRootLogger();
     SLF4JBridgeHandler.install();
-    System.exit(SluiceCommand.commandLine(new ServeCommand(), new LoadTestCommand(), new DemoCommand()).execute(args));
+    System.exit(
+        SluiceCommand.commandLine(new ServeCommand(), new LoadTestCommand(), new DemoCommand(), new BenchCommand())
+            .execute(args));
   }
 }

@@ -135,10 +135,10 @@ class ArchitectureTest {
   }
 
   @Test
-  void onlyTheCommandLineAndTheDemoStartAGateway() {
+  void onlyTheCommandLineTheDemoAndTheBenchStartAGateway() {
     classes().that().areAssignableTo(Gateway.class)
         .should().onlyHaveDependentClassesThat(
-            resideInAnyPackage("dev.sluice.gateway.cli..", "dev.sluice.gateway.demo..")
+            resideInAnyPackage("dev.sluice.gateway.cli..", "dev.sluice.gateway.demo..", "dev.sluice.gateway.bench..")
                 .or(com.tngtech.archunit.core.domain.JavaClass.Predicates.belongToAnyOf(Gateway.class)))
         .check(code);
   }
@@ -153,6 +153,14 @@ class ArchitectureTest {
         .should().accessClassesThat().belongToAnyOf(Status.class, StatusProto.class, com.google.rpc.Status.class)
         .orShould().callConstructor(StatusRuntimeException.class, Status.class)
         .orShould().callConstructor(StatusException.class, Status.class)
+        .check(code);
+  }
+
+  @Test
+  void nobodyKnowsTheBenchButTheCommandLine() {
+    noClasses().that().resideOutsideOfPackage("dev.sluice.gateway.bench..")
+        .and().areNotAssignableTo(Main.class)
+        .should().dependOnClassesThat().resideInAPackage("dev.sluice.gateway.bench..")
         .check(code);
   }
 

@@ -1,5 +1,5 @@
-/// The bench: what Sluice costs, each figure measured beside what it is held against, in one run.
-/// Nothing on the way of a request lives here, and nothing that runs when no bench is asked for.
+/// The measuring of Sluice beside bare gRPC and bare ONNX Runtime: contenders as processes, the goals' rows, `sluice bench`.
+/// What is measured is not changed for it: no other room knows this one.
 @NullMarked
 package dev.sluice.gateway.bench;
 

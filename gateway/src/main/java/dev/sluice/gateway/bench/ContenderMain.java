@@ -1,0 +1,82 @@
+package dev.sluice.gateway.bench;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import ai.onnxruntime.OrtException;
+import dev.sluice.gateway.Gateway;
+import dev.sluice.gateway.StartFailure;
+import dev.sluice.gateway.config.GatewayConfig;
+import dev.sluice.loadtest.server.BareServer;
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.io.PrintStream;
+import java.nio.file.Path;
+import org.slf4j.bridge.SLF4JBridgeHandler;
+
+/// Where a contender's process begins. It says `ready` and its ports, then answers questions until its input ends.
+final class ContenderMain {
+  /// Questions and answers belong to the bench alone; whatever else is printed goes to the log.
+  private static final PrintStream ANSWERS = new PrintStream(System.out, true, UTF_8);
+
+  private ContenderMain() {}
+
+  /// Arguments: `raw COLUMNS`, `protobuf COLUMNS`, `onnx` or `sluice REPOSITORY DATA`.
+  public static void main(String[] arguments) throws IOException, StartFailure, OrtException, InterruptedException {
+    SLF4JBridgeHandler.removeHandlersForRootLogger();
+    SLF4JBridgeHandler.install();
+    System.setOut(System.err);
+    switch (arguments[0]) {
+      case "raw" -> {
+        try (BareServer server = BareServer.raw(Integer.parseInt(arguments[1]))) {
+          answer("ready " + server.port());
+          usageUntilTheEnd();
+        }
+      }
+      case "protobuf" -> {
+        try (BareServer server = BareServer.protobuf(Integer.parseInt(arguments[1]))) {
+          answer("ready " + server.port());
+          usageUntilTheEnd();
+        }
+      }
+      case "sluice" -> {
+        GatewayConfig config = GatewayConfig.onFreePorts(Path.of(arguments[1]), Path.of(arguments[2]));
+        try (Gateway gateway = Gateway.start(config)) {
+          answer("ready " + gateway.grpcPort() + " " + gateway.controlPort());
+          usageUntilTheEnd();
+        }
+      }
+      case "onnx" -> {
+        try (BareOnnx onnx = new BareOnnx()) {
+          answer("ready");
+          BufferedReader questions = questions();
+          for (String line; (line = questions.readLine()) != null;) {
+            answer(line.startsWith("run ") ? "run " + onnx.run(line.split(" ", -1)) : usage());
+          }
+        }
+      }
+      default -> throw new IllegalArgumentException(arguments[0]);
+    }
+    System.exit(0);
+  }
+
+  private static void usageUntilTheEnd() throws IOException {
+    BufferedReader questions = questions();
+    while (questions.readLine() != null) {
+      answer(usage());
+    }
+  }
+
+  private static BufferedReader questions() {
+    return new BufferedReader(new InputStreamReader(System.in, UTF_8));
+  }
+
+  private static String usage() {
+    Usage usage = ProcessUsage.own();
+    return "usage %d %d %d".formatted(usage.cpuNanos(), usage.allocatedBytes(), usage.residentBytes());
+  }
+
+  private static void answer(String line) {
+    ANSWERS.println(line);
+  }
+}

@@ -1,0 +1,41 @@
+package dev.sluice.loadtest.paired;
+
+import java.util.Comparator;
+import java.util.List;
+
+/// One row of the goal table: what was asked, and what each part of it was found to be.
+///
+/// @param id what the row is called on the command line
+/// @param goal what is measured, in words
+/// @param bound what is asked of it, in words
+/// @param checks the parts, none when nothing could be measured
+/// @param notes what a reader has to know beside them; why nothing was measured
+public record GoalRow(String id, String goal, String bound, List<Check> checks, List<String> notes) {
+
+  /// One figure and what is asked of it.
+  ///
+  /// @param what the figure, in words
+  public record Check(String what, Estimate estimate, Goal goal) {
+    public Verdict verdict() {
+      return goal.judge(estimate);
+    }
+  }
+
+  public GoalRow {
+    checks = List.copyOf(checks);
+    notes = List.copyOf(notes);
+    if (checks.isEmpty() && notes.isEmpty()) {
+      throw new IllegalArgumentException("row %s: neither a figure nor a reason for its absence".formatted(id));
+    }
+  }
+
+  /// A row that could not be measured here.
+  public static GoalRow notMeasured(String id, String goal, String bound, String why) {
+    return new GoalRow(id, goal, bound, List.of(), List.of(why));
+  }
+
+  /// A row passes when all of its parts do.
+  public Verdict verdict() {
+    return checks.stream().map(Check::verdict).max(Comparator.naturalOrder()).orElse(Verdict.NOT_MEASURED);
+  }
+}
