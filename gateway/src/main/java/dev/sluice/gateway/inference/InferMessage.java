@@ -33,7 +33,7 @@ final class InferMessage {
 
   private final @Nullable RequestHeads heads;
   private final String id;
-  private final ModelInferRequest parameters;
+  private final Map<String, InferParameter> parameters;
   private final ByteBuffer[] raws;
   private final RequestMemory memory;
   private final @Nullable Source source;
@@ -44,7 +44,7 @@ final class InferMessage {
       byte @Nullable [] newHead,
       @Nullable RequestHeads heads,
       String id,
-      ModelInferRequest parameters,
+      Map<String, InferParameter> parameters,
       ByteBuffer[] raws,
       RequestMemory memory,
       @Nullable Source source,
@@ -67,7 +67,8 @@ final class InferMessage {
 
   /// The same, whose raw contents lie in this memory.
   static InferMessage of(ModelInferRequest message, RequestMemory memory) {
-    return new InferMessage(null, null, null, message.getId(), message, NO_RAWS, memory, null, message);
+    return new InferMessage(
+        null, null, null, message.getId(), message.getParametersMap(), NO_RAWS, memory, null, message);
   }
 
   /// The same, whose head is to be kept in `heads` if the request is accepted.
@@ -75,18 +76,18 @@ final class InferMessage {
   /// @param raws the tensors' bytes as they came, one for each raw content
   static InferMessage of(
       ModelInferRequest message, byte[] head, RequestHeads heads, ByteBuffer[] raws, RequestMemory memory) {
-    return new InferMessage(null, head, heads, message.getId(), message, raws, memory, null, message);
+    return new InferMessage(
+        null, head, heads, message.getId(), message.getParametersMap(), raws, memory, null, message);
   }
 
   /// A request with a known head.
   ///
-  /// @param parameters a message with the request's parameters and perhaps nothing else
   /// @param raws the tensors' bytes, of the lengths that the head says
   static InferMessage of(
       RequestHead head,
       RequestHeads heads,
       String id,
-      ModelInferRequest parameters,
+      Map<String, InferParameter> parameters,
       ByteBuffer[] raws,
       RequestMemory memory,
       Source source) {
@@ -116,7 +117,7 @@ final class InferMessage {
   }
 
   Map<String, InferParameter> parameters() {
-    return parameters.getParametersMap();
+    return parameters;
   }
 
   /// Whether any output is wanted as its best classes.

@@ -3,6 +3,7 @@ package dev.sluice.gateway.inference;
 import com.google.protobuf.CodedInputStream;
 import com.google.protobuf.UnsafeByteOperations;
 import dev.sluice.gateway.routing.RequestMemory;
+import dev.sluice.proto.inference.InferParameter;
 import dev.sluice.proto.inference.ModelInferRequest;
 import io.grpc.HasByteBuffer;
 import io.grpc.KnownLength;
@@ -13,6 +14,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
+import java.util.Map;
 
 /// Reads the requests of `ModelInfer` from the wire.
 ///
@@ -377,10 +379,11 @@ final class InferReader {
       if (known == null) {
         return InferMessage.of(source.parse(), Arrays.copyOf(head, headLength), heads, tensors, memory);
       }
-      ModelInferRequest asked =
+      Map<String, InferParameter> asked =
           parametersLength == 0
-              ? ModelInferRequest.getDefaultInstance()
-              : ModelInferRequest.parseFrom(CodedInputStream.newInstance(parameters, 0, parametersLength));
+              ? Map.of()
+              : ModelInferRequest.parseFrom(CodedInputStream.newInstance(parameters, 0, parametersLength))
+                  .getParametersMap();
       return InferMessage.of(known, heads, id, asked, tensors, memory, source);
     }
   }

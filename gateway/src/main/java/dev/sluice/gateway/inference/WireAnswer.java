@@ -125,21 +125,21 @@ record WireAnswer(String modelName, String id, Answer answer) {
 
   // --- bytes ----------------------------------------------------------------------------------------------------------
 
-  /// A thread's memory for what it writes: the fields before the raw contents, and behind them what comes before each of those.
+  /// A thread's memory for what it writes: the fields before the raw contents, and room for the start of each of those.
   private static final class Scratch {
     private static final int KEPT_BYTES_MAX = 64 << 10;
     private static final ThreadLocal<Scratch> MINE = ThreadLocal.withInitial(Scratch::new);
 
     private byte[] bytes = new byte[2048];
 
-    /// The bytes before the raw contents; those between them follow, `RAW_PREFIX_BYTES_MAX` apart.
+    /// The bytes before the raw contents.
     int write(WireAnswer answer) throws IOException {
       if (bytes.length > KEPT_BYTES_MAX) {
         bytes = new byte[2048];
       }
       while (true) {
         try {
-          CodedOutputStream out = CodedOutputStream.newInstance(bytes);
+          CodedOutputStream out = CodedOutputStream.newInstance(bytes, 0, bytes.length - Bytes.RAW_START_BYTES_MAX);
           answer.writeHead(out);
           return out.getTotalBytesWritten();
         } catch (CodedOutputStream.OutOfSpaceException tooSmall) {
@@ -151,7 +151,11 @@ record WireAnswer(String modelName, String id, Answer answer) {
 
   /// gRPC asks how much there is, makes room for that, and has it written there.
   private static final class Bytes extends InputStream implements Drainable, KnownLength {
-    private static final int RAW_PREFIX_BYTES_MAX = 6;
+    /// A tag and the length of at most 2 GiB.
+    private static final int RAW_START_BYTES_MAX = 6;
+
+    private static final byte RAW_TAG =
+        (byte) (ModelInferResponse.RAW_OUTPUT_CONTENTS_FIELD_NUMBER * 8 + LENGTH_DELIMITED);
 
     private final List<Tensor> outputs;
     private final byte[] head;
@@ -188,18 +192,27 @@ record WireAnswer(String modelName, String id, Answer answer) {
         plain.transferTo(target);
       } else {
         target.write(head, 0, headBytes);
-        byte[] prefix = new byte[RAW_PREFIX_BYTES_MAX];
         for (int i = 0; i < outputs.size(); i++) {
           ByteBuffer raw = outputs.get(i).bytes();
-          CodedOutputStream out = CodedOutputStream.newInstance(prefix);
-          out.writeTag(ModelInferResponse.RAW_OUTPUT_CONTENTS_FIELD_NUMBER, LENGTH_DELIMITED);
-          out.writeUInt32NoTag(raw.limit());
-          target.write(prefix, 0, out.getTotalBytesWritten());
+          target.write(head, headBytes, writeRawStart(raw.limit()));
           write(raw, target);
         }
       }
       left = 0;
       return written;
+    }
+
+    /// Behind the head; the number of bytes that it takes.
+    private int writeRawStart(int length) {
+      int at = headBytes;
+      head[at++] = RAW_TAG;
+      int left = length;
+      while (left > 0x7F) {
+        head[at++] = (byte) ((left & 0x7F) | 0x80);
+        left >>>= 7;
+      }
+      head[at++] = (byte) left;
+      return at - headBytes;
     }
 
     private static void write(ByteBuffer raw, OutputStream target) throws IOException {

@@ -2,6 +2,7 @@ package dev.sluice.runtime.model;
 
 import java.util.ArrayList;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /// The caller's hand on its runs: whoever holds it may end them early, from any thread and at any time.
 ///
@@ -11,7 +12,10 @@ import java.util.List;
 public final class RunControl {
   private static final RunControl NONE = new RunControl();
 
-  private final List<Runnable> stops = new ArrayList<>(1);
+  /// Null while there is at most one run.
+  private @Nullable List<Runnable> furtherStops;
+
+  private @Nullable Runnable stop;
   private boolean terminated;
 
   /// A control for the runs of one call that may have to end before they are done.
@@ -34,7 +38,12 @@ public final class RunControl {
     }
     synchronized (this) {
       terminated = true;
-      stops.forEach(Runnable::run);
+      if (stop != null) {
+        stop.run();
+      }
+      if (furtherStops != null) {
+        furtherStops.forEach(Runnable::run);
+      }
     }
   }
 
@@ -49,14 +58,26 @@ public final class RunControl {
 
   /// For a [Session]: whether it may start a run, and from now on how to stop it. Every `true` is followed by [#end].
   public synchronized boolean begin(Runnable stop) {
-    if (!terminated) {
-      stops.add(stop);
+    if (terminated) {
+      return false;
     }
-    return !terminated;
+    if (this.stop == null) {
+      this.stop = stop;
+    } else {
+      if (furtherStops == null) {
+        furtherStops = new ArrayList<>();
+      }
+      furtherStops.add(stop);
+    }
+    return true;
   }
 
   /// For a [Session]: the run is over; when this returns, the stop is not being called and never will be.
   public synchronized void end(Runnable stop) {
-    stops.remove(stop);
+    if (stop.equals(this.stop)) {
+      this.stop = null;
+    } else if (furtherStops != null) {
+      furtherStops.remove(stop);
+    }
   }
 }

@@ -107,13 +107,33 @@ final class OnnxSession implements Session {
             : runUnder(control, engine, inputs, outputs);
     if (slot != null) {
       slots.outputsVary(); // what it failed on was the slot itself
-    } else if (slots.areOfUse()) {
+    } else if (slots.areWorthIt(inputs, outputs)) {
       RunSlot next = RunSlot.after(engine, environment, buffers, inputs, answer);
       if (next != null) {
-        slots.give(next);
+        leave(next, inputs, answer);
       }
     }
     return answer;
+  }
+
+  /// The first slot has to show that it gives the answer that the model gave without it.
+  private void leave(RunSlot slot, List<Tensor> inputs, List<Tensor> answer)
+      throws OrtException, ModelExecutionException {
+    if (!slots.areProven()) {
+      try (InputTensors given = slot.holdsInputs() ? null : new InputTensors(environment, buffers, casts, inputs)) {
+        if (!slot.repeats(inputs, given, answer)) {
+          slot.close();
+          slots.outputsVary();
+          return;
+        }
+      } catch (OrtException e) {
+        slot.close();
+        slots.outputsVary();
+        return;
+      }
+      slots.proven();
+    }
+    slots.give(slot);
   }
 
   /// Null if the run failed: perhaps because its outputs are not what the slot has room for, so that it has to be tried without.

@@ -15,6 +15,11 @@ final class RunSlots {
 
   private final AtomicReferenceArray<@Nullable RunSlot> places = new AtomicReferenceArray<>(PLACES);
   private final AtomicInteger next = new AtomicInteger();
+
+  /// What the last run without a slot looked like. Shapes that come once are not worth one.
+  private volatile int lastWithout;
+
+  private volatile boolean proven;
   private volatile boolean outputsVary;
 
   /// A slot for such a run, or null.
@@ -45,14 +50,33 @@ final class RunSlots {
     }
   }
 
-  /// Equal inputs gave outputs of different shapes: there are no slots for such a model.
+  /// Equal inputs gave different outputs, or others than they should: there are no slots for such a model.
   void outputsVary() {
     outputsVary = true;
     close();
   }
 
-  boolean areOfUse() {
-    return !outputsVary;
+  /// Whether a run that had no slot should leave one behind: it is the second of its kind in a row.
+  boolean areWorthIt(List<Tensor> inputs, List<String> outputs) {
+    if (outputsVary) {
+      return false;
+    }
+    int seen = outputs.hashCode();
+    for (int i = 0; i < inputs.size(); i++) {
+      seen = 31 * seen + inputs.get(i).shape().hashCode();
+    }
+    boolean again = seen == lastWithout;
+    lastWithout = seen;
+    return again;
+  }
+
+  /// Whether this model is known to write its outputs where it is told to.
+  boolean areProven() {
+    return proven;
+  }
+
+  void proven() {
+    proven = true;
   }
 
   void close() {

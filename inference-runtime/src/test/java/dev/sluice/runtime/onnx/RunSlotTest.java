@@ -109,6 +109,17 @@ class RunSlotTest {
   }
 
   @Test
+  void anOutputThatIsAnInputIsTheInputOfItsOwnRun() throws Exception {
+    OnnxGraph graph = new OnnxGraph().input("x", Datatype.FP32, 2).output("x", Datatype.FP32, 2);
+    try (Session session = load(graph)) {
+      for (int run = 0; run < 5; run++) {
+        Tensor x = floats("x", Shape.of(2), run, -run);
+        assertThat(session.run(List.of(x), List.of("x"), RunControl.none())).containsExactly(x);
+      }
+    }
+  }
+
+  @Test
   void anInputThatFailsTheModelIsToldEachTimeAndHarmsNoOther() throws Exception {
     try (Session session = load(OnnxModels.gather())) {
       String input = session.signature().inputs().getFirst().name();
