@@ -36,8 +36,10 @@ class RoutingProbeTest {
     RoutingProbe.ManyRollouts many =
         new RoutingProbe(scratch.resolve("many"), RoutingProbe.RULES_OF_BAD_NEWS, 22_000, 21).manyRollouts(1_000, 200);
     System.out.printf(
-        "FIGURE routing: one rollout %s; same one of 200 %s; all 200 in turn %s; heap %.1f MB, mapped %.1f MB%n",
-        many.one(), many.same(), many.spread(), many.heapBytes() / 1e6, many.mappedBytes() / 1e6);
+        "FIGURE routing: one rollout %s; same one of 200 %s; all 200 in turn %s; 200 without in turn %s;"
+            + " heap %.1f MB, mapped %.1f MB, of that in memory %.1f MB%n",
+        many.one(), many.same(), many.spread(), many.spreadWithout(), many.heapBytes() / 1e6, many.mappedBytes() / 1e6,
+        many.residentBytes() / 1e6);
   }
 
   private void print(String what, String rules, String folder) throws Exception {
