@@ -2,12 +2,12 @@ package dev.sluice.router.ledger;
 
 import dev.sluice.router.assignment.Assigner;
 import dev.sluice.router.assignment.Assignment;
+import dev.sluice.router.assignment.Attributes;
 import dev.sluice.router.assignment.Exposure;
 import dev.sluice.router.assignment.SegmentRule;
 import dev.sluice.router.assignment.Segments;
 import dev.sluice.router.assignment.Variant;
 import dev.sluice.router.ledger.EvidenceLedger.Trip;
-import dev.sluice.router.observation.Observation;
 import dev.sluice.router.observation.SegmentRecorder;
 import dev.sluice.router.stop.ArmedRules;
 import dev.sluice.router.stop.StopRule;
@@ -50,6 +50,7 @@ import org.openjdk.jmh.annotations.Warmup;
 public class RoutingBenchmark {
 
   private static final StopRule.Scope ALL = StopRule.Scope.ALL;
+  private static final Attributes.Of<String> COUNTRY = (country, attribute) -> attribute.equals("country") ? country : null;
   private static final int CALLERS = 1_024;
   private static final int SEGMENTS = 10;
 
@@ -93,7 +94,7 @@ public class RoutingBenchmark {
     long number = request++;
     int caller = (int) number & (CALLERS - 1);
     long nowMillis = 1_000_000 + (number >> 14);
-    int segment = ledger.segmentOf(attribute -> attribute.equals("country") ? countries[caller] : null, nowMillis);
+    int segment = ledger.segmentOf(countries[caller], COUNTRY, nowMillis);
     Assignment assignment =
         Assigner.assign(
             ledger.exposure(), assigner.hash(keys[caller]), true, number * 0x9E37_79B9_7F4A_7C15L, segment, true,
@@ -102,9 +103,8 @@ public class RoutingBenchmark {
     if (assignment.variant() == Variant.CANDIDATE) {
       ledger.dispatchedLive(segment, nowMillis);
     }
-    Observation answered = new Observation.Answered(assignment, assignment.variant(), false, 1_000_000);
-    Trip trip = ledger.record(answered, nowMillis);
-    recorders[segment].record(answered);
+    Trip trip = ledger.answered(assignment, assignment.variant(), false, 1_000_000, nowMillis);
+    recorders[segment].answered(assignment.variant(), false, 1_000_000);
     return trip;
   }
 }
