@@ -106,9 +106,12 @@ public final class RoutingProbe {
   /// @param one a request through the only rollout of a house with one model
   /// @param same a request through one of many rollouts, always the same one
   /// @param spread requests to all rollouts in turn, which finds the processor's caches cold
+  /// @param spreadWithout the same to as many models without a rollout
   /// @param heapBytes that the rollouts added once each of their segments has had requests
   /// @param mappedBytes of their ledgers
-  public record ManyRollouts(Cost one, Cost same, Cost spread, long heapBytes, long mappedBytes) {}
+  /// @param residentBytes of the mapped ones, those that were touched and so take memory; 0 where the system does not say
+  public record ManyRollouts(
+      Cost one, Cost same, Cost spread, Cost spreadWithout, long heapBytes, long mappedBytes, long residentBytes) {}
 
   private final Path scratch;
   private final String rules;
@@ -132,20 +135,30 @@ public final class RoutingProbe {
     }
   }
 
-  /// @param models with two versions each, and the first `rollouts` of them in a rollout
+  /// @param models with two versions each, and the first `rollouts` of them, at most half, in a rollout
   public ManyRollouts manyRollouts(int models, int rollouts) throws IOException, ModelLoadException {
+    if (rollouts < 1 || rollouts > models / 2) {
+      throw new IllegalArgumentException(
+          "%d rollouts among %d models: expected 1 to %d".formatted(rollouts, models, models / 2));
+    }
     try (House small = new House(scratch.resolve("small"), 1, rules);
         House large = new House(scratch.resolve("large"), models, rules)) {
       small.begin(0, 1);
       long before = heapBytes();
+      long residentBefore = residentFileBytes();
       large.begin(0, rollouts);
       List<List<Cost>> costs =
           interleaved(
-              List.of(() -> cost(small, 0, 1), () -> cost(large, 0, 1), () -> cost(large, 0, rollouts)));
+              List.of(
+                  () -> cost(small, 0, 1),
+                  () -> cost(large, 0, 1),
+                  () -> cost(large, 0, rollouts),
+                  () -> cost(large, rollouts, 2 * rollouts)));
       // Whatever the number of rounds: every segment of every rollout has met both variants.
       large.visitEverySegment(rollouts);
       return new ManyRollouts(
-          median(costs.get(0)), median(costs.get(1)), median(costs.get(2)), heapBytes() - before, large.mappedBytes);
+          median(costs.get(0)), median(costs.get(1)), median(costs.get(2)), median(costs.get(3)),
+          heapBytes() - before, large.mappedBytes, residentFileBytes() - residentBefore);
     }
   }
 
@@ -207,6 +220,20 @@ public final class RoutingProbe {
       least = Math.min(least, ManagementFactory.getMemoryMXBean().getHeapMemoryUsage().getUsed());
     }
     return least;
+  }
+
+  /// Of files that are mapped, what is in memory for this process; 0 where the system does not say.
+  private static long residentFileBytes() throws IOException {
+    Path status = Path.of("/proc/self/status");
+    if (!Files.exists(status)) {
+      return 0;
+    }
+    for (String line : Files.readAllLines(status)) {
+      if (line.startsWith("RssFile:")) {
+        return Long.parseLong(line.replaceAll("\\D", "")) << 10;
+      }
+    }
+    return 0;
   }
 
   // --- a gateway's inside ---------------------------------------------------------------------------------------------

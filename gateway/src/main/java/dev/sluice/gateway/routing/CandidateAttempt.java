@@ -173,8 +173,7 @@ final class CandidateAttempt implements VersionRun.Completion {
     rollout.checkAssignedBeforeFlip(request);
     responder.answer(new Answer(rollout.note().candidateVersion(), outputs, Variant.CANDIDATE, null));
     rollout.meters(Variant.CANDIDATE, assignment.segment()).answered(nanos);
-    rollout.observe(
-        new Observation.Answered(assignment, Variant.CANDIDATE, false, nanos), request.id());
+    rollout.answered(assignment, Variant.CANDIDATE, false, nanos, request.id());
     rollout.measure(assignment, Variant.CANDIDATE, request.inputs(), outputs);
     if (assignment.shadowed()) {
       rollout.shadow().offer(request, assignment, outputs, nanos);

@@ -137,8 +137,7 @@ public final class InferenceRouter {
               public void succeeded(List<Tensor> outputs, long nanos) {
                 responder.answer(new Answer(route.version().version(), outputs, Variant.BASELINE, null));
                 meters.answered(nanos);
-                rollout.observe(
-                    new Observation.Answered(assignment, Variant.BASELINE, false, nanos), request.id());
+                rollout.answered(assignment, Variant.BASELINE, false, nanos, request.id());
                 rollout.measure(assignment, Variant.BASELINE, request.inputs(), outputs);
                 if (asTheCandidate && nanos > budgetNanos) {
                   // The candidate would have been given up on: side by side, that is a failure. Its duration is told above.

@@ -4,6 +4,7 @@ import dev.sluice.gateway.metrics.CallMeters;
 import dev.sluice.gateway.metrics.RolloutMeters;
 import dev.sluice.router.assignment.Assigner;
 import dev.sluice.router.assignment.Assignment;
+import dev.sluice.router.assignment.Attributes;
 import dev.sluice.router.assignment.SegmentRule;
 import dev.sluice.router.assignment.Segments;
 import dev.sluice.router.assignment.Variant;
@@ -52,6 +53,9 @@ public final class LiveRollout implements AutoCloseable {
 
   /// By attribute, what callers send it as.
   private final Map<String, String> headers;
+
+  /// Made once: a request needs none of its own.
+  private final Attributes.Of<CallerAttributes> attributes = this::attribute;
 
   private final Assigner assigner;
   private final EvidenceLedger ledger;
@@ -135,7 +139,7 @@ public final class LiveRollout implements AutoCloseable {
   /// Decides who answers.
   Assignment assign(InferenceRequest request, long nowMillis) {
     CallerAttributes caller = request.caller();
-    int segment = ledger.segmentOf(attribute -> attribute(caller, attribute), nowMillis);
+    int segment = ledger.segmentOf(caller, attributes, nowMillis);
     long ticket = ledger.ticket(segment);
     ThreadLocalRandom random = ThreadLocalRandom.current();
     String key = stickyKey(request);
@@ -186,8 +190,7 @@ public final class LiveRollout implements AutoCloseable {
 
   private boolean mayAnswer(CallerAttributes caller) {
     return !excluded.anyDeclared()
-        || excluded.of(attribute -> attribute(caller, attribute))
-            == excluded.declared().size();
+        || excluded.of(caller, attributes) == excluded.declared().size();
   }
 
   /// The candidate's part of the caller's time: its share, and never so much that the baseline, taking twice as long as it does
@@ -238,6 +241,13 @@ public final class LiveRollout implements AutoCloseable {
     weigh(observation, requestId);
     recorder(observation.segment()).record(observation);
     meters.record(observation);
+  }
+
+  /// The same for an answer, which has no meters but those of whoever answered.
+  void answered(Assignment assignment, Variant variant, boolean shadow, long nanos, String requestId) {
+    long seenNanos = System.nanoTime();
+    report(ledger.answered(assignment, variant, shadow, nanos, nowMillis()), seenNanos, requestId);
+    recorder(assignment.segment()).answered(variant, shadow, nanos);
   }
 
   /// The same for an observation that people have seen already, told in other words.

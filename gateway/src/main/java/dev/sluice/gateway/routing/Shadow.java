@@ -299,7 +299,7 @@ final class Shadow implements AutoCloseable {
     rollout.ledger().dispatchedShadow(assignment.segment(), LiveRollout.nowMillis());
     Ran ran = run(copy, assignment, Variant.CANDIDATE, true);
     if (ran.outputs() != null) {
-      rollout.observe(new Observation.Answered(assignment, Variant.CANDIDATE, true, ran.nanos()), copy.request().id());
+      rollout.answered(assignment, Variant.CANDIDATE, true, ran.nanos(), copy.request().id());
       rollout.weigh(new Observation.Failed(assignment, Variant.BASELINE, true, 0), copy.request().id());
     } else {
       rollout.ledger().taughtNothing(Counted.CANDIDATE_CALLS);
@@ -375,7 +375,7 @@ final class Shadow implements AutoCloseable {
   private void succeeded(Copy copy, Assignment assignment, Variant variant, Ran ran, boolean compares) {
     String id = copy.request().id();
     List<Tensor> outputs = requireNonNull(ran.outputs());
-    rollout.observe(new Observation.Answered(assignment, variant, true, ran.nanos()), id);
+    rollout.answered(assignment, variant, true, ran.nanos(), id);
     rollout.measure(assignment, variant, copy.request().inputs(), outputs);
     boolean candidateShadowed = variant == Variant.CANDIDATE;
     List<Tensor> answer = requireNonNull(copy.answer());

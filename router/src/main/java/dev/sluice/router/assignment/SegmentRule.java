@@ -40,10 +40,10 @@ public record SegmentRule(String name, List<Condition> conditions) {
   }
 
   /// Whether all conditions but the first hold.
-  boolean matchesBeyondFirst(Attributes attributes) {
+  <C> boolean matchesBeyondFirst(C caller, Attributes.Of<C> attributes) {
     for (int i = 1; i < conditions.size(); i++) {
       Condition condition = conditions.get(i);
-      if (!condition.value().equals(attributes.value(condition.attribute()))) {
+      if (!condition.value().equals(attributes.value(caller, condition.attribute()))) {
         return false;
       }
     }

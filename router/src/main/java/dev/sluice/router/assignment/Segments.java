@@ -117,13 +117,18 @@ public final class Segments {
 
   /// The declared segment of a request, or that of `other`: an index.
   public int of(Attributes attributes) {
+    return of(attributes, Attributes::value);
+  }
+
+  /// The same of one of many callers.
+  public <C> int of(C caller, Attributes.Of<C> attributes) {
     int found = declared.size();
     for (int a = 0; a < firstConditions.size(); a++) {
       FirstCondition first = firstConditions.get(a);
-      String value = attributes.value(first.attribute());
+      String value = attributes.value(caller, first.attribute());
       int[] rules = value == null ? null : first.rulesByValue().get(value);
       for (int r = 0; rules != null && r < rules.length && rules[r] < found; r++) {
-        if (declared.get(rules[r]).matchesBeyondFirst(attributes)) {
+        if (declared.get(rules[r]).matchesBeyondFirst(caller, attributes)) {
           found = rules[r];
         }
       }

@@ -42,13 +42,18 @@ public final class SegmentRecorder {
 
   public void record(Observation observation) {
     switch (observation) {
-      case Observation.Answered o -> of(o.variant()).answered(o.shadow(), o.latencyNanos());
+      case Observation.Answered o -> answered(o.variant(), o.shadow(), o.latencyNanos());
       case Observation.Failed o -> of(o.variant()).failed(o.latencyNanos());
       case Observation.FellBack o -> requireNonNull(fellBack.get(o.reason())).increment();
       case Observation.Compared o -> compared(o.disagreement());
       case Observation.Repeated o -> repeated(o.repeatDisagrees());
       case Observation.Measured _, Observation.Labelled _, Observation.Crashed _ -> {}
     }
+  }
+
+  /// As [#record] of an [Observation.Answered] of these values.
+  public void answered(Variant variant, boolean shadow, long latencyNanos) {
+    of(variant).answered(shadow, latencyNanos);
   }
 
   private void compared(Disagreement disagreement) {
