@@ -3,6 +3,7 @@ package dev.sluice.gateway;
 import dev.sluice.gateway.cli.ServeCommand;
 import dev.sluice.gateway.cli.SluiceCommand;
 import dev.sluice.gateway.demo.DemoCommand;
+import dev.sluice.gateway.demo.PrepareCommand;
 import dev.sluice.loadtest.LoadTestCommand;
 import org.slf4j.bridge.SLF4JBridgeHandler;
 
@@ -14,6 +15,8 @@ public final class Main {
     // gRPC writes to Java's own log; it belongs where everything else is written, in the same form.
     SLF4JBridgeHandler.removeHandlersForRootLogger();
     SLF4JBridgeHandler.install();
-    System.exit(SluiceCommand.commandLine(new ServeCommand(), new LoadTestCommand(), new DemoCommand()).execute(args));
+    System.exit(
+        SluiceCommand.commandLine(new ServeCommand(), new LoadTestCommand(), new DemoCommand(), new PrepareCommand())
+        .execute(args));
   }
 }
