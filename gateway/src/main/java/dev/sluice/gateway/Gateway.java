@@ -200,6 +200,7 @@ public final class Gateway implements AutoCloseable {
       this.restServer = opened(restServer(inference, queries, requests, settings, slow));
       this.controlServer = opened(controlServer(whyNoControl));
       this.metricsServer = opened(metricsServer());
+      warmUp(loops, slow);
     } catch (StoreException e) {
       closeOpened();
       throw new StartFailure("data-dir: " + e.getMessage());
@@ -312,6 +313,15 @@ public final class Gateway implements AutoCloseable {
       return server;
     } catch (IOException e) {
       throw new StartFailure("grpc-uds: cannot listen on '%s': %s".formatted(listener.path(), bindWords(e)));
+    }
+  }
+
+  /// The last thing before readiness: by now nobody waits for a model, and the listeners refuse calls with UNAVAILABLE.
+  private void warmUp(EventLoops loops, Executor slow) {
+    if (config.warmUp().isPositive()) {
+      var _ =
+          PathWarmUp.run(
+              runtime, slow, config.warmUp(), (listener, service) -> inferenceServer(loops.server(listener), service));
     }
   }
 

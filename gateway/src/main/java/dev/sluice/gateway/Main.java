@@ -4,6 +4,7 @@ import dev.sluice.gateway.bench.BenchCommand;
 import dev.sluice.gateway.cli.ServeCommand;
 import dev.sluice.gateway.cli.SluiceCommand;
 import dev.sluice.gateway.demo.DemoCommand;
+import dev.sluice.gateway.demo.PrepareCommand;
 import dev.sluice.loadtest.LoadTestCommand;
 import org.slf4j.bridge.SLF4JBridgeHandler;
 
@@ -16,7 +17,8 @@ public final class Main {
     SLF4JBridgeHandler.removeHandlersForRootLogger();
     SLF4JBridgeHandler.install();
     System.exit(
-        SluiceCommand.commandLine(new ServeCommand(), new LoadTestCommand(), new DemoCommand(), new BenchCommand())
+        SluiceCommand.commandLine(
+                new ServeCommand(), new LoadTestCommand(), new BenchCommand(), new DemoCommand(), new PrepareCommand())
             .execute(args));
   }
 }

@@ -30,6 +30,7 @@ import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.Consumer;
 
 /// A small real Open Inference Protocol server on the loopback. Every answer is decided by a [Behaviour].
 final class OipServer implements AutoCloseable {
@@ -71,13 +72,18 @@ final class OipServer implements AutoCloseable {
   }
 
   OipServer(int port, ModelMetadataResponse model, Behaviour behaviour) {
+    this(port, model, behaviour, builder -> {});
+  }
+
+  OipServer(
+      int port, ModelMetadataResponse model, Behaviour behaviour, Consumer<NettyServerBuilder> settings) {
     try {
-      server = NettyServerBuilder.forAddress(new InetSocketAddress(InetAddress.getLoopbackAddress(), port))
+      NettyServerBuilder builder = NettyServerBuilder.forAddress(new InetSocketAddress(InetAddress.getLoopbackAddress(), port))
           .directExecutor()
           .addService(new Service(model, behaviour))
-          .intercept(new KeepHeaders())
-          .build()
-          .start();
+          .intercept(new KeepHeaders());
+      settings.accept(builder);
+      server = builder.build().start();
       target = "localhost:" + server.getPort();
     } catch (IOException e) {
       throw new UncheckedIOException(e);

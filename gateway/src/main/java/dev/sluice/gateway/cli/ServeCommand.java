@@ -165,6 +165,16 @@ public final class ServeCommand implements Callable<Integer> {
       description = "How long calls in flight may take to finish at the end (default: ${DEFAULT-VALUE}).")
   private int exitTimeoutSeconds;
 
+  @Option(
+      names = "--warm-up-ms",
+      defaultValue = "400",
+      paramLabel = "MS",
+      description = {
+        "How long requests of the gateway's own take the way of callers' requests before it is ready",
+        "(default: ${DEFAULT-VALUE}; 0: none do). They are counted nowhere."
+      })
+  private long warmUpMs;
+
   @Mixin
   private ModelControlOptions modelControl = new ModelControlOptions();
 
@@ -194,7 +204,8 @@ public final class ServeCommand implements Callable<Integer> {
               grpcFlags.options(),
               sources.settings(dataDirectory, System.getenv()),
               modelControl.value(),
-              cacheOptions.bytes());
+              cacheOptions.bytes(),
+              Duration.ofMillis(warmUpMs));
     } catch (IllegalArgumentException e) {
       spec.commandLine().getErr().println("sluice: " + e.getMessage());
       return 2;

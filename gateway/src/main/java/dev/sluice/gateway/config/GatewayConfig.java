@@ -3,6 +3,7 @@ package dev.sluice.gateway.config;
 import dev.sluice.runtime.repository.ConfigOptions;
 import dev.sluice.runtime.source.SourceSettings;
 import java.nio.file.Path;
+import java.time.Duration;
 
 /// What one gateway is started with, one record for each concern.
 ///
@@ -14,6 +15,7 @@ import java.nio.file.Path;
 /// @param sources how models are fetched that are elsewhere
 /// @param modelControl which models are loaded and when
 /// @param responseCacheBytes for answers that may be given again, 0: none are kept
+/// @param warmUp how long requests of the gateway's own go its way before it is ready; zero: none do
 public record GatewayConfig(
     Path modelRepository,
     Path dataDirectory,
@@ -23,17 +25,23 @@ public record GatewayConfig(
     GrpcOptions grpc,
     SourceSettings sources,
     ModelControl modelControl,
-    long responseCacheBytes) {
+    long responseCacheBytes,
+    Duration warmUp) {
 
   public static final String SERVER_NAME = "sluice";
+  public static final Duration WARM_UP_MAX = Duration.ofMinutes(1);
 
   public GatewayConfig {
     if (responseCacheBytes < 0) {
       throw new IllegalArgumentException("cache-config: size is %d; expected at least 0".formatted(responseCacheBytes));
     }
+    if (warmUp.isNegative() || warmUp.compareTo(WARM_UP_MAX) > 0) {
+      throw new IllegalArgumentException(
+          "warm-up-ms: %d is not between 0 and %d".formatted(warmUp.toMillis(), WARM_UP_MAX.toMillis()));
+    }
   }
 
-  /// The defaults of everything, on free ports of loopback.
+  /// The defaults of everything, on free ports of loopback and without a warm-up.
   public static GatewayConfig onFreePorts(Path modelRepository, Path dataDirectory) {
     return new GatewayConfig(
         modelRepository,
@@ -44,36 +52,48 @@ public record GatewayConfig(
         GrpcOptions.defaults(),
         SourceSettings.defaults(dataDirectory.resolve("model-cache")),
         ModelControl.defaults(),
-        0);
+        0,
+        Duration.ZERO);
   }
 
   public GatewayConfig with(Listeners other) {
     return new GatewayConfig(
-        modelRepository, dataDirectory, serverName, other, configOptions, grpc, sources, modelControl, responseCacheBytes);
+        modelRepository, dataDirectory, serverName, other, configOptions, grpc, sources, modelControl, responseCacheBytes,
+        warmUp);
   }
 
   public GatewayConfig with(ConfigOptions other) {
     return new GatewayConfig(
-        modelRepository, dataDirectory, serverName, listeners, other, grpc, sources, modelControl, responseCacheBytes);
+        modelRepository, dataDirectory, serverName, listeners, other, grpc, sources, modelControl, responseCacheBytes,
+        warmUp);
   }
 
   public GatewayConfig with(GrpcOptions other) {
     return new GatewayConfig(
-        modelRepository, dataDirectory, serverName, listeners, configOptions, other, sources, modelControl, responseCacheBytes);
+        modelRepository, dataDirectory, serverName, listeners, configOptions, other, sources, modelControl, responseCacheBytes,
+        warmUp);
   }
 
   public GatewayConfig with(SourceSettings other) {
     return new GatewayConfig(
-        modelRepository, dataDirectory, serverName, listeners, configOptions, grpc, other, modelControl, responseCacheBytes);
+        modelRepository, dataDirectory, serverName, listeners, configOptions, grpc, other, modelControl, responseCacheBytes,
+        warmUp);
   }
 
   public GatewayConfig withResponseCacheBytes(long bytes) {
     return new GatewayConfig(
-        modelRepository, dataDirectory, serverName, listeners, configOptions, grpc, sources, modelControl, bytes);
+        modelRepository, dataDirectory, serverName, listeners, configOptions, grpc, sources, modelControl, bytes, warmUp);
   }
 
   public GatewayConfig with(ModelControl other) {
     return new GatewayConfig(
-        modelRepository, dataDirectory, serverName, listeners, configOptions, grpc, sources, other, responseCacheBytes);
+        modelRepository, dataDirectory, serverName, listeners, configOptions, grpc, sources, other, responseCacheBytes,
+        warmUp);
+  }
+
+  public GatewayConfig withWarmUp(Duration time) {
+    return new GatewayConfig(
+        modelRepository, dataDirectory, serverName, listeners, configOptions, grpc, sources, modelControl,
+        responseCacheBytes, time);
   }
 }

@@ -17,8 +17,8 @@ record Answer(int size, @Nullable String variant, @Nullable String fallback, byt
   private static final int MAP_VALUE_TAG = 2 << 3 | WireFormat.WIRETYPE_LENGTH_DELIMITED;
   private static final int STRING_PARAM_TAG = 3 << 3 | WireFormat.WIRETYPE_LENGTH_DELIMITED;
 
-  static Answer scan(byte[] message, int size, boolean keep) throws IOException {
-    CodedInputStream in = CodedInputStream.newInstance(message, 0, size);
+  static Answer scan(byte[] bytes, int from, int size, boolean keep) throws IOException {
+    CodedInputStream in = CodedInputStream.newInstance(bytes, from, size);
     String variant = null;
     String fallback = null;
     for (int tag; (tag = in.readTag()) != 0;) {
@@ -43,7 +43,7 @@ record Answer(int size, @Nullable String variant, @Nullable String fallback, byt
         default -> {}
       }
     }
-    return new Answer(size, variant, fallback, keep ? Arrays.copyOf(message, size) : null);
+    return new Answer(size, variant, fallback, keep ? Arrays.copyOfRange(bytes, from, from + size) : null);
   }
 
   private static @Nullable String readStringParameter(CodedInputStream in) throws IOException {

@@ -9,6 +9,8 @@ import io.grpc.ManagedChannel;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.netty.shaded.io.grpc.netty.NettyChannelBuilder;
+import io.grpc.netty.shaded.io.netty.bootstrap.Bootstrap;
+import io.grpc.netty.shaded.io.netty.channel.ChannelOption;
 import io.grpc.netty.shaded.io.netty.channel.EventLoopGroup;
 import io.grpc.netty.shaded.io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.grpc.netty.shaded.io.netty.channel.epoll.Epoll;
@@ -79,6 +81,28 @@ public final class Target {
         // A retry would hide a failure and count it as a slow success.
         .disableRetry()
         .maxInboundMessageSize(Integer.MAX_VALUE);
+  }
+
+  /// For connections without gRPC's client, to the same address.
+  static Bootstrap bootstrap(String target, EventLoopGroup group) {
+    boolean epoll = Epoll.isAvailable();
+    Bootstrap bootstrap = new Bootstrap().group(group);
+    if (target.startsWith(UNIX)) {
+      String path = target.substring(UNIX.length());
+      return epoll
+          ? bootstrap.channel(EpollDomainSocketChannel.class).remoteAddress(new DomainSocketAddress(path))
+          : bootstrap.channel(NioDomainSocketChannel.class).remoteAddress(UnixDomainSocketAddress.of(path));
+    }
+    int colon = target.lastIndexOf(':');
+    String host = target.substring(0, colon).replaceAll("^\\[|]$", "");
+    return bootstrap
+        .channel(epoll ? EpollSocketChannel.class : NioSocketChannel.class)
+        .option(ChannelOption.TCP_NODELAY, true)
+        .remoteAddress(host, Integer.parseInt(target.substring(colon + 1)));
+  }
+
+  static String authority(String target) {
+    return target.startsWith(UNIX) ? "localhost" : target;
   }
 
   /// One event loop of the best kind that this machine has.
