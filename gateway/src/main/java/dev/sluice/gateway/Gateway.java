@@ -1,5 +1,6 @@
 package dev.sluice.gateway;
 
+import dev.sluice.gateway.admission.ByteBudget;
 import dev.sluice.gateway.config.GatewayConfig;
 import dev.sluice.gateway.config.ModelControl;
 import dev.sluice.gateway.config.GrpcOptions;
@@ -22,6 +23,7 @@ import dev.sluice.gateway.metrics.GatewayMetrics;
 import dev.sluice.gateway.metrics.GpuMeters;
 import dev.sluice.gateway.metrics.MetricsServer;
 import dev.sluice.gateway.rpc.Decompression;
+import dev.sluice.gateway.rpc.MessageBudget;
 import dev.sluice.gateway.rpc.ResponseCompression;
 import dev.sluice.gateway.rpc.UnreadableRequests;
 import dev.sluice.gateway.routing.InferenceRouter;
@@ -91,6 +93,9 @@ public final class Gateway implements AutoCloseable {
   private static final int REPOSITORY_THREADS = 4;
   private static final int REPOSITORY_REQUESTS_MAX = 64;
 
+  /// Of one connection; a client that has more asks for them one after the other.
+  private static final int CALLS_PER_CONNECTION_MAX = 1024;
+
   private static final int RESETS_MAX = 200;
   private static final int RESETS_WINDOW_SECONDS = 30;
 
@@ -101,6 +106,7 @@ public final class Gateway implements AutoCloseable {
   private final OpenStreams openStreams = new OpenStreams();
   private final ModelRepository repository;
   private final GatewayMetrics metrics;
+  private final ByteBudget budget;
   private final Routes routes;
   private final Readiness readiness;
   private final @Nullable RolloutController controller;
@@ -128,6 +134,7 @@ public final class Gateway implements AutoCloseable {
   private Gateway(GatewayConfig config, ModelRuntime runtime, Clock clock) throws StartFailure {
     this.config = config;
     this.runtime = runtime;
+    this.budget = new ByteBudget(config.listeners().inFlightBytesMax());
     try {
       this.metrics = opened(new GatewayMetrics());
       this.repository = opened(openRepository(config, runtime, opened(ModelSources.of(config.sources()))));
@@ -189,6 +196,7 @@ public final class Gateway implements AutoCloseable {
       RepositoryRequests requests = new RepositoryRequests(repository, this::state);
       ServerSettings settings = new ServerSettings(routes);
       ThreadPoolExecutor slow = opened(repositoryThreads());
+      metrics.bytesInFlight(budget::taken);
       this.inferenceServer = opened(inferenceServer(inference, queries, requests, settings, slow));
       this.restServer = opened(restServer(inference, queries, requests, settings, slow));
       this.controlServer = opened(controlServer(whyNoControl));
@@ -293,12 +301,16 @@ public final class Gateway implements AutoCloseable {
       throws StartFailure {
     InferenceService service = new InferenceService(inference, queries, requests, settings, openStreams, slow);
     GrpcOptions options = config.grpc();
+    MessageBudget messageBudget = new MessageBudget(budget, () -> metrics.refused(MessageBudget.REASON));
     NettyServerBuilder builder =
         NettyServerBuilder.forAddress(address(config.listeners().host(), config.listeners().grpcPort()))
             .directExecutor()
             .maxInboundMessageSize(config.listeners().messageBytesMax())
             .decompressorRegistry(Decompression.registry())
             .maxInboundMetadataSize(METADATA_BYTES_MAX)
+            .maxConcurrentCallsPerConnection(CALLS_PER_CONNECTION_MAX)
+            .addStreamTracerFactory(messageBudget)
+            .addTransportFilter(messageBudget.connections())
             .maxRstFramesPerWindow(RESETS_MAX, RESETS_WINDOW_SECONDS)
             .keepAliveTime(options.keepAliveTime().toMillis(), TimeUnit.MILLISECONDS)
             .keepAliveTimeout(options.keepAliveTimeout().toMillis(), TimeUnit.MILLISECONDS)
@@ -314,7 +326,8 @@ public final class Gateway implements AutoCloseable {
         builder.maxConnectionAgeGrace(options.connectionAgeGrace().toMillis(), TimeUnit.MILLISECONDS);
       }
     }
-    ServerServiceDefinition definition = UnreadableRequests.refusedBy(service.definition());
+    ServerServiceDefinition definition =
+        ServerInterceptors.intercept(UnreadableRequests.refusedBy(service.definition()), messageBudget);
     int deflateLevel =
         switch (options.compression()) {
           case NONE -> 0;
@@ -351,6 +364,7 @@ public final class Gateway implements AutoCloseable {
       return RestServer.start(
           address(config.listeners().host(), config.listeners().httpPort()),
           config.listeners().messageBytesMax(),
+          budget,
           inference,
           queries,
           requests,

@@ -10,6 +10,7 @@ import java.util.List;
 /// @param controlHost where the control plane listens: loopback, because it has no roles yet
 /// @param httpPort 0 for any free port; so for the other three
 /// @param messageBytesMax the largest request or response
+/// @param inFlightBytesMax bytes of requests in memory at once, all callers together
 /// @param drain how long calls in flight may take to finish at shutdown
 public record Listeners(
     String host,
@@ -19,6 +20,7 @@ public record Listeners(
     int metricsPort,
     int controlPort,
     int messageBytesMax,
+    long inFlightBytesMax,
     Duration drain) {
 
   public static final int HTTP_PORT = 8000;
@@ -38,12 +40,34 @@ public record Listeners(
     if (messageBytesMax < 1024) {
       problems.add("max-message-bytes: %d is below 1024".formatted(messageBytesMax));
     }
+    if (inFlightBytesMax < 1024) {
+      problems.add("max-inflight-bytes: %d is below 1024".formatted(inFlightBytesMax));
+    }
     if (drain.isNegative()) {
       problems.add("drain: %s is negative".formatted(drain));
     }
     if (!problems.isEmpty()) {
       throw new IllegalArgumentException(String.join("\n", problems));
     }
+  }
+
+  /// A request is in memory once off the wire and once as tensors, beside its answer: half of the heap in all.
+  public static long inFlightBytesDefault() {
+    return Runtime.getRuntime().maxMemory() / 4;
+  }
+
+  /// As above, with the default bytes in flight.
+  public Listeners(
+      String host,
+      String controlHost,
+      int httpPort,
+      int grpcPort,
+      int metricsPort,
+      int controlPort,
+      int messageBytesMax,
+      Duration drain) {
+    this(
+        host, controlHost, httpPort, grpcPort, metricsPort, controlPort, messageBytesMax, inFlightBytesDefault(), drain);
   }
 
   /// Free ports on loopback, for demonstrations and tests.

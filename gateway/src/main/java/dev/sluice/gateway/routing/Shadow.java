@@ -28,8 +28,8 @@ import org.slf4j.LoggerFactory;
 /// Copies of requests for the variant that did not answer, to be compared and thrown away.
 ///
 /// Live work never waits here: an offer is one attempt at a bounded queue, made after the answer is on its way. When the queue
-/// is full in number or in bytes, or live requests are waiting because their model is busy, the newest copy is dropped and counted. One thread
-/// per rollout runs the copies, so a candidate that hangs holds that thread and nothing else.
+/// is full in number or in bytes, live requests are waiting because their model is busy, or the processors are, the newest copy is
+/// dropped and counted. One thread per rollout runs the copies, so a candidate that hangs holds that thread and nothing else.
 final class Shadow implements AutoCloseable {
 
   private static final Logger log = LoggerFactory.getLogger(Shadow.class);
@@ -79,7 +79,7 @@ final class Shadow implements AutoCloseable {
   void offer(
       InferenceRequest request, Assignment assignment, @Nullable List<Tensor> answer, long answerNanos) {
     long bytes = bytes(request.inputs()) + (answer == null ? 0 : bytes(answer));
-    if (closed || lanes.isBackedUp() || queuedBytes.get() + bytes > BYTES_MAX) {
+    if (closed || !lanes.admitsCopy() || queuedBytes.get() + bytes > BYTES_MAX) {
       dropped.increment();
       return;
     }
