@@ -1,5 +1,6 @@
 package dev.sluice.gateway;
 
+import dev.sluice.gateway.admission.ByteBudget;
 import dev.sluice.gateway.config.GatewayConfig;
 import dev.sluice.gateway.config.ModelControl;
 import dev.sluice.gateway.config.GrpcOptions;
@@ -24,6 +25,7 @@ import dev.sluice.gateway.metrics.GpuMeters;
 import dev.sluice.gateway.metrics.MetricsServer;
 import dev.sluice.gateway.rpc.Decompression;
 import dev.sluice.gateway.rpc.EventLoops;
+import dev.sluice.gateway.rpc.MessageBudget;
 import dev.sluice.gateway.rpc.ResponseCompression;
 import dev.sluice.gateway.rpc.UnixSocketFile;
 import dev.sluice.gateway.rpc.UnreadableRequests;
@@ -94,6 +96,9 @@ public final class Gateway implements AutoCloseable {
   private static final int REPOSITORY_THREADS = 4;
   private static final int REPOSITORY_REQUESTS_MAX = 64;
 
+  /// Of one connection; a client that has more asks for them one after the other.
+  private static final int CALLS_PER_CONNECTION_MAX = 1024;
+
   private static final int RESETS_MAX = 200;
   private static final int RESETS_WINDOW_SECONDS = 30;
 
@@ -104,6 +109,7 @@ public final class Gateway implements AutoCloseable {
   private final OpenStreams openStreams = new OpenStreams();
   private final ModelRepository repository;
   private final GatewayMetrics metrics;
+  private final ByteBudget budget;
   private final Routes routes;
   private final Readiness readiness;
   private final @Nullable RolloutController controller;
@@ -132,6 +138,7 @@ public final class Gateway implements AutoCloseable {
   private Gateway(GatewayConfig config, ModelRuntime runtime, Clock clock) throws StartFailure {
     this.config = config;
     this.runtime = runtime;
+    this.budget = new ByteBudget(config.listeners().inFlightBytesMax());
     try {
       this.metrics = opened(new GatewayMetrics());
       this.repository = opened(openRepository(config, runtime, opened(ModelSources.of(config.sources()))));
@@ -193,6 +200,7 @@ public final class Gateway implements AutoCloseable {
       RepositoryRequests requests = new RepositoryRequests(repository, this::state);
       ServerSettings settings = new ServerSettings(routes);
       ThreadPoolExecutor slow = opened(repositoryThreads());
+      metrics.bytesInFlight(budget::taken);
       EventLoops loops = opened(EventLoops.start());
       InferenceService service = new InferenceService(inference, queries, requests, settings, openStreams, slow);
       this.inferenceServer = opened(inferenceServer(loops, service));
@@ -328,10 +336,14 @@ public final class Gateway implements AutoCloseable {
   /// On the event loops themselves: a hop to an executor would cost more than a small model does.
   private Server inferenceServer(NettyServerBuilder builder, InferenceService service) {
     GrpcOptions options = config.grpc();
+    MessageBudget messageBudget = new MessageBudget(budget, () -> metrics.refused(MessageBudget.REASON));
     builder
         .maxInboundMessageSize(config.listeners().messageBytesMax())
         .decompressorRegistry(Decompression.registry())
         .maxInboundMetadataSize(METADATA_BYTES_MAX)
+        .maxConcurrentCallsPerConnection(CALLS_PER_CONNECTION_MAX)
+        .addStreamTracerFactory(messageBudget)
+        .addTransportFilter(messageBudget.connections())
         .maxRstFramesPerWindow(RESETS_MAX, RESETS_WINDOW_SECONDS)
         .keepAliveTime(options.keepAliveTime().toMillis(), TimeUnit.MILLISECONDS)
         .keepAliveTimeout(options.keepAliveTimeout().toMillis(), TimeUnit.MILLISECONDS)
@@ -347,7 +359,7 @@ public final class Gateway implements AutoCloseable {
         builder.maxConnectionAgeGrace(options.connectionAgeGrace().toMillis(), TimeUnit.MILLISECONDS);
       }
     }
-    ServerServiceDefinition definition = service.definition();
+    ServerServiceDefinition definition = ServerInterceptors.intercept(service.definition(), messageBudget);
     int deflateLevel =
         switch (options.compression()) {
           case NONE -> 0;
@@ -384,6 +396,7 @@ public final class Gateway implements AutoCloseable {
       return RestServer.start(
           address(config.listeners().host(), config.listeners().httpPort()),
           config.listeners().messageBytesMax(),
+          budget,
           inference,
           queries,
           requests,

@@ -159,6 +159,12 @@ public final class ServeCommand implements Callable<Integer> {
   private int messageBytesMax;
 
   @Option(
+      names = "--max-inflight-bytes",
+      paramLabel = "N",
+      description = "Bytes of requests in memory at once, all callers together (default: a quarter of the heap).")
+  private long inFlightBytesMax = Listeners.inFlightBytesDefault();
+
+  @Option(
       names = "--exit-timeout-secs",
       defaultValue = "30",
       paramLabel = "N",
@@ -198,7 +204,7 @@ public final class ServeCommand implements Callable<Integer> {
               dataDirectory,
               serverName,
               new Listeners(
-                  host, "127.0.0.1", httpPort, grpcPort, metricsPort, controlPort, messageBytesMax,
+                  host, "127.0.0.1", httpPort, grpcPort, metricsPort, controlPort, messageBytesMax, inFlightBytesMax,
                   Duration.ofSeconds(exitTimeoutSeconds), unixListener()),
               configOptions(backend),
               grpcFlags.options(),

@@ -11,6 +11,7 @@ import org.jspecify.annotations.Nullable;
 /// @param controlHost where the control plane listens: loopback, because it has no roles yet
 /// @param httpPort 0 for any free port; so for the other three
 /// @param messageBytesMax the largest request or response
+/// @param inFlightBytesMax bytes of requests in memory at once, all callers together
 /// @param drain how long calls in flight may take to finish at shutdown
 /// @param unix where inference over gRPC listens besides its port; null: nowhere
 public record Listeners(
@@ -21,6 +22,7 @@ public record Listeners(
     int metricsPort,
     int controlPort,
     int messageBytesMax,
+    long inFlightBytesMax,
     Duration drain,
     @Nullable UnixListener unix) {
 
@@ -41,6 +43,9 @@ public record Listeners(
     if (messageBytesMax < 1024) {
       problems.add("max-message-bytes: %d is below 1024".formatted(messageBytesMax));
     }
+    if (inFlightBytesMax < 1024) {
+      problems.add("max-inflight-bytes: %d is below 1024".formatted(inFlightBytesMax));
+    }
     if (drain.isNegative()) {
       problems.add("drain: %s is negative".formatted(drain));
     }
@@ -49,7 +54,12 @@ public record Listeners(
     }
   }
 
-  /// Ports alone.
+  /// A request is in memory once off the wire and once as tensors, beside its answer: half of the heap in all.
+  public static long inFlightBytesDefault() {
+    return Runtime.getRuntime().maxMemory() / 4;
+  }
+
+  /// Ports alone, with the default bytes in flight.
   public Listeners(
       String host,
       String controlHost,
@@ -59,12 +69,14 @@ public record Listeners(
       int controlPort,
       int messageBytesMax,
       Duration drain) {
-    this(host, controlHost, httpPort, grpcPort, metricsPort, controlPort, messageBytesMax, drain, null);
+    this(
+        host, controlHost, httpPort, grpcPort, metricsPort, controlPort, messageBytesMax, inFlightBytesDefault(), drain,
+        null);
   }
 
   public Listeners with(UnixListener other) {
     return new Listeners(
-        host, controlHost, httpPort, grpcPort, metricsPort, controlPort, messageBytesMax, drain, other);
+        host, controlHost, httpPort, grpcPort, metricsPort, controlPort, messageBytesMax, inFlightBytesMax, drain, other);
   }
 
   /// Free ports on loopback, for demonstrations and tests.

@@ -1,5 +1,6 @@
 package dev.sluice.gateway.http;
 
+import dev.sluice.gateway.admission.ByteBudget;
 import dev.sluice.gateway.routing.InferenceFailure;
 import java.io.ByteArrayInputStream;
 import java.io.EOFException;
@@ -81,8 +82,8 @@ enum Compression {
   ///
   /// @param share where its room is taken from
   /// @throws Blocks.FullException if that is more than `bytesMax`
-  /// @throws BodyBudget.SpentException if there is no room for it
-  RequestBody.Bytes decompressed(RequestBody.Bytes body, int bytesMax, BodyBudget.Share share) throws InferenceFailure {
+  /// @throws ByteBudget.SpentException if there is no room for it
+  RequestBody.Bytes decompressed(RequestBody.Bytes body, int bytesMax, ByteBudget.Share share) throws InferenceFailure {
     if (this == IDENTITY) {
       return body;
     }

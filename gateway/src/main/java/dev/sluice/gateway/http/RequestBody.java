@@ -1,5 +1,6 @@
 package dev.sluice.gateway.http;
 
+import dev.sluice.gateway.admission.ByteBudget;
 import org.eclipse.jetty.io.Content;
 import org.jspecify.annotations.Nullable;
 
@@ -49,13 +50,13 @@ final class RequestBody implements Runnable {
 
   private final Content.Source source;
   private final int bytesMax;
-  private final BodyBudget.Share share;
+  private final ByteBudget.Share share;
   private final Receiver receiver;
   private final long startedNanos = System.nanoTime();
   private final Growing bytes;
   private boolean last;
 
-  RequestBody(Content.Source source, long announced, int bytesMax, BodyBudget.Share share, Receiver receiver) {
+  RequestBody(Content.Source source, long announced, int bytesMax, ByteBudget.Share share, Receiver receiver) {
     this.source = source;
     this.bytesMax = bytesMax;
     this.share = share;
@@ -97,7 +98,7 @@ final class RequestBody implements Runnable {
     }
     try {
       share.take(count);
-    } catch (BodyBudget.SpentException e) {
+    } catch (ByteBudget.SpentException e) {
       receiver.refused(HttpStatuses.SERVICE_UNAVAILABLE, String.valueOf(e.getMessage()));
       return false;
     }

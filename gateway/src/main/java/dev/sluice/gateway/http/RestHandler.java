@@ -1,5 +1,6 @@
 package dev.sluice.gateway.http;
 
+import dev.sluice.gateway.admission.ByteBudget;
 import dev.sluice.gateway.inference.Inference;
 import dev.sluice.gateway.routing.InferenceFailure;
 import dev.sluice.proto.inference.ModelInferResponse;
@@ -31,9 +32,9 @@ final class RestHandler extends Handler.Abstract {
   private final Questions questions;
   private final Executor slow;
   private final int bytesMax;
-  private final BodyBudget budget;
+  private final ByteBudget budget;
 
-  RestHandler(Inference inference, Questions questions, Executor slow, int bytesMax, BodyBudget budget) {
+  RestHandler(Inference inference, Questions questions, Executor slow, int bytesMax, ByteBudget budget) {
     this.inference = inference;
     this.questions = questions;
     this.slow = slow;
@@ -70,7 +71,7 @@ final class RestHandler extends Handler.Abstract {
       exchange.refuseAndClose(HttpStatuses.CONTENT_TOO_LARGE, RequestBody.tooLarge(bytesMax));
       return;
     }
-    BodyBudget.Share share = budget.share();
+    ByteBudget.Share share = budget.share();
     Request.addCompletionListener(request, _ -> share.giveBack());
     new RequestBody(
             request,
@@ -102,7 +103,7 @@ final class RestHandler extends Handler.Abstract {
   }
 
   /// What came with a request, and what it takes of the budget.
-  private record Body(RequestBody.Bytes bytes, BodyBudget.Share share) {}
+  private record Body(RequestBody.Bytes bytes, ByteBudget.Share share) {}
 
   // --- answers --------------------------------------------------------------------------------------------------------
 
@@ -180,7 +181,7 @@ final class RestHandler extends Handler.Abstract {
     } catch (Blocks.FullException e) {
       exchange.refuse(HttpStatuses.CONTENT_TOO_LARGE, RequestBody.tooLarge(bytesMax));
       return null;
-    } catch (BodyBudget.SpentException e) {
+    } catch (ByteBudget.SpentException e) {
       exchange.refuse(HttpStatuses.SERVICE_UNAVAILABLE, String.valueOf(e.getMessage()));
       return null;
     }

@@ -1,5 +1,6 @@
 package dev.sluice.gateway.http;
 
+import dev.sluice.gateway.admission.ByteBudget;
 import dev.sluice.gateway.inference.Inference;
 import dev.sluice.gateway.inference.ModelQueries;
 import dev.sluice.gateway.inference.RepositoryRequests;
@@ -62,11 +63,13 @@ public final class RestServer implements AutoCloseable {
   /// Starts a server; when this returns it answers.
   ///
   /// @param bytesMax the largest request or response
+  /// @param budget of the bytes that all requests together may hold
   /// @param slow bounded, for requests that take as long as a model's load does
   /// @throws IOException if the address cannot be listened on
   public static RestServer start(
       InetSocketAddress address,
       int bytesMax,
+      ByteBudget budget,
       Inference inference,
       ModelQueries queries,
       RepositoryRequests requests,
@@ -92,8 +95,6 @@ public final class RestServer implements AutoCloseable {
     limit.setEndPointIdleTimeout(IDLE_MAX_AT_THE_LIMIT.toMillis());
     server.addBean(limit);
 
-    // Bodies share a quarter of the heap, but the largest one always has its turn.
-    BodyBudget budget = new BodyBudget(Math.max(bytesMax, Runtime.getRuntime().maxMemory() / 4));
     Questions questions = new Questions(queries, requests, settings, bytesMax);
     Draining graceful = new Draining();
     graceful.setHandler(new RestHandler(inference, questions, slow, bytesMax, budget));

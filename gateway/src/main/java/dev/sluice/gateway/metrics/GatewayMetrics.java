@@ -134,6 +134,13 @@ public final class GatewayMetrics implements AutoCloseable {
         .register(registry);
   }
 
+  public void bytesInFlight(Supplier<Number> bytes) {
+    Gauge.builder("sluice.bytes.in.flight", bytes)
+        .description("Bytes of large requests and answers in memory")
+        .baseUnit("bytes")
+        .register(registry);
+  }
+
   /// Shows what these versions do under Triton's names too.
   ///
   /// @param ready the versions that are ready now

@@ -37,8 +37,8 @@ public final class InferenceRouter {
     long nowMillis = LiveRollout.nowMillis();
     Assignment assignment = rollout.assign(request, nowMillis);
     long budgetNanos = rollout.candidateBudgetNanos(request.lifetime().remainingNanos(), route.version());
-    if (budgetNanos <= 0) {
-      // So little time that the baseline could not stand in any more: the candidate is not tried with such a request.
+    if (budgetNanos <= 0 || lanes.isOverloaded(route.version())) {
+      // So little time, or room, that the baseline could not stand in any more: the candidate is not tried with such a request.
       assignment = assignment.variant() == Variant.CANDIDATE ? assignment.byBaseline() : assignment.withoutChance();
     }
     assignment = rollout.admit(assignment, request, nowMillis);

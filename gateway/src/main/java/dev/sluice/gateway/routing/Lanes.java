@@ -1,10 +1,12 @@
 package dev.sluice.gateway.routing;
 
+import dev.sluice.gateway.admission.ProcessorPressure;
 import dev.sluice.runtime.batching.VersionQueue;
 import dev.sluice.runtime.batching.VersionQueues;
 import dev.sluice.runtime.model.Batching;
 import dev.sluice.runtime.model.ModelVersion;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
 
 /// Where live requests run.
 ///
@@ -23,6 +25,7 @@ public final class Lanes implements AutoCloseable {
   private final ScheduledThreadPoolExecutor timer;
   private final InlineWatch inlineWatch;
   private final VersionQueues queues;
+  private final ProcessorPressure pressure = new ProcessorPressure();
 
   public Lanes() {
     this.timer =
@@ -30,6 +33,9 @@ public final class Lanes implements AutoCloseable {
     timer.setRemoveOnCancelPolicy(true);
     this.inlineWatch = new InlineWatch(timer);
     this.queues = new VersionQueues(timer);
+    var _ =
+        timer.scheduleWithFixedDelay(
+            pressure::look, ProcessorPressure.LOOK_MILLIS, ProcessorPressure.LOOK_MILLIS, TimeUnit.MILLISECONDS);
   }
 
   static boolean runsInline(ModelVersion version) {
@@ -64,6 +70,17 @@ public final class Lanes implements AutoCloseable {
   /// Whether live requests wait because all instances of their version are busy.
   boolean isBackedUp() {
     return queues.isBackedUp();
+  }
+
+  /// Whether a copy may run beside live requests: none waits for an instance, and the processors have room.
+  boolean admitsCopy() {
+    return pressure.admitsCopy() && !queues.isBackedUp();
+  }
+
+  /// Whether this version has refused requests lately because it has more than it can do.
+  boolean isOverloaded(ModelVersion version) {
+    VersionQueue queue = queues.find(version);
+    return queue != null && queue.isOverloaded();
   }
 
   @Override

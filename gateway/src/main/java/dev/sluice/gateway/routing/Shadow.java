@@ -30,7 +30,8 @@ import org.slf4j.LoggerFactory;
 /// Copies of requests for the variant that did not answer, to be compared and thrown away.
 ///
 /// Live work never waits here: an offer is one small object and one compare-and-set, made after the answer is on its way. When
-/// as many copies or bytes wait as may, or live requests are waiting because their model is busy, the newest copy is dropped and counted. One
+/// as many copies or bytes wait as may, live requests are waiting because their model is busy, or the processors are, the newest copy is
+/// dropped and counted. One
 /// thread per rollout, started by its first copy, runs the copies, so a candidate that hangs holds that thread and nothing else.
 ///
 /// **Waking up.** To wake a thread costs the one that answers live requests more than all the rest of an offer. So the
@@ -172,7 +173,7 @@ final class Shadow implements AutoCloseable {
   private boolean isBackedUp() {
     long now = System.nanoTime();
     if (now - backedUpSeenNanos >= BACKED_UP_NANOS) {
-      backedUp = lanes.isBackedUp();
+      backedUp = !lanes.admitsCopy();
       backedUpSeenNanos = now;
     }
     return backedUp;

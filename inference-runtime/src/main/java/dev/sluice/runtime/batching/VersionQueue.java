@@ -58,6 +58,9 @@ public final class VersionQueue {
   private static final long RETRY_NANOS_MAX = 10_000_000_000L;
   private static final long RETRY_NANOS_UNKNOWN = 50_000_000;
 
+  /// So long a refusal says something of the next request.
+  private static final long OVERLOADED_NANOS = 100_000_000;
+
   private final Object lock = new Object();
   private final WaitingLine line = new WaitingLine();
   private final Pace pace;
@@ -72,6 +75,8 @@ public final class VersionQueue {
   private final AtomicInteger busy = new AtomicInteger();
 
   private volatile int waiting;
+  private volatile boolean overloaded;
+  private volatile long overloadedNanos;
   private final AtomicInteger outcomesToTell = new AtomicInteger();
 
   VersionQueue(ModelVersion version, Executor threads, Timekeeper time) {
@@ -130,6 +135,11 @@ public final class VersionQueue {
   /// Whether requests wait because every instance is busy.
   public boolean isBackedUp() {
     return waiting > 0 && busy.get() >= scheduling.instances();
+  }
+
+  /// Whether it has refused a request lately because of others that wait.
+  public boolean isOverloaded() {
+    return overloaded && time.nanos() - overloadedNanos < OVERLOADED_NANOS;
   }
 
   // --- on the caller's thread -----------------------------------------------------------------------------------------
@@ -242,6 +252,7 @@ public final class VersionQueue {
     private final List<BatchRun> starts = new ArrayList<>(1);
     private final List<Refused> refused = new ArrayList<>(0);
 
+    /// One that has left the queue or never came in.
     void refuse(QueuedRequest request, NoAnswer why) {
       refused.add(new Refused(request, why));
     }
@@ -443,7 +454,12 @@ public final class VersionQueue {
       start(todo.starts.get(i));
     }
     for (int i = 0; i < todo.refused.size(); i++) {
-      refuse(todo.refused.get(i).request(), todo.refused.get(i).why());
+      NoAnswer why = todo.refused.get(i).why();
+      if (!(why instanceof NoAnswer.TimedOut || (why instanceof NoAnswer.TooLate late && late.alone()))) {
+        overloadedNanos = time.nanos();
+        overloaded = true;
+      }
+      refuse(todo.refused.get(i).request(), why);
     }
   }
 

@@ -8,6 +8,7 @@ import java.util.concurrent.SynchronousQueue;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import org.jspecify.annotations.Nullable;
 
 /// The queue of every version that has had a request, and the threads that they share.
 ///
@@ -40,6 +41,11 @@ public final class VersionQueues implements AutoCloseable {
   public VersionQueue of(ModelVersion leased) {
     VersionQueue queue = queues.get(leased);
     return queue != null ? queue : queues.computeIfAbsent(leased, this::open);
+  }
+
+  /// Null if it has had no request.
+  public @Nullable VersionQueue find(ModelVersion version) {
+    return queues.get(version);
   }
 
   private VersionQueue open(ModelVersion version) {
