@@ -2,9 +2,11 @@ package dev.sluice.gateway.bench;
 
 import ch.qos.logback.classic.Level;
 import dev.sluice.loadtest.paired.GoalRow;
-import dev.sluice.loadtest.paired.GoalTable;
 import java.io.IOException;
 import java.io.PrintWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -37,6 +39,13 @@ public final class BenchCommand implements Callable<Integer> {
       description = "Measure these rows only (default: all): ${COMPLETION-CANDIDATES}.",
       completionCandidates = RowNames.class)
   private List<String> rows = new ArrayList<>();
+
+  @Option(names = "--json", paramLabel = "FILE", description = "Write the figures to a file.")
+  private @Nullable Path json;
+
+  @Option(names = "--html", paramLabel = "FILE",
+      description = "Write a page with curves, for which more loads are measured (a minute).")
+  private @Nullable Path html;
 
   @Option(names = "--quick", description = "Short rounds: shows that everything runs, and tells little about speed.")
   private boolean quick;
@@ -73,11 +82,20 @@ public final class BenchCommand implements Callable<Integer> {
         bench.say(goal.goal());
         measured.add(goal.row(bench));
       }
+      if (html != null) {
+        bench.fillCurve();
+      }
+      BenchReport report =
+          new BenchReport(measured, bench.comparisons(), Duration.ofNanos(System.nanoTime() - start));
       PrintWriter out = spec.commandLine().getOut();
-      GoalTable.lines(measured).forEach(out::println);
-      out.println();
-      ContenderTable.lines(bench.comparisons()).forEach(out::println);
+      report.lines().forEach(out::println);
       out.flush();
+      if (json != null) {
+        Files.writeString(json, report.json());
+      }
+      if (html != null) {
+        Files.writeString(html, report.html());
+      }
     }
     return 0;
   }

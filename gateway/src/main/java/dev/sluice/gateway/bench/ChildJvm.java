@@ -75,8 +75,8 @@ final class ChildJvm implements AutoCloseable {
     return line.split(" ", -1);
   }
 
-  /// Asks and awaits the answer, which begins with the question's first word.
-  String[] ask(String question) throws IOException {
+  /// Asks and awaits the answer, which begins with the question's first word; one question at a time.
+  synchronized String[] ask(String question) throws IOException {
     questions.println(question);
     return await(question.split(" ", 2)[0]);
   }

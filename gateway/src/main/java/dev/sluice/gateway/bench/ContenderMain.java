@@ -12,6 +12,7 @@ import java.io.IOException;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
 import java.nio.file.Path;
+import java.time.Duration;
 import org.slf4j.bridge.SLF4JBridgeHandler;
 
 /// Where a contender's process begins. It says `ready` and its ports, then answers questions until its input ends.
@@ -21,7 +22,7 @@ final class ContenderMain {
 
   private ContenderMain() {}
 
-  /// Arguments: `raw COLUMNS`, `protobuf COLUMNS`, `onnx` or `sluice REPOSITORY DATA`.
+  /// Arguments: `raw COLUMNS`, `protobuf COLUMNS`, `onnx`, `generator SEED` or `sluice REPOSITORY DATA`.
   public static void main(String[] arguments) throws IOException, StartFailure, OrtException, InterruptedException {
     SLF4JBridgeHandler.removeHandlersForRootLogger();
     SLF4JBridgeHandler.install();
@@ -51,13 +52,33 @@ final class ContenderMain {
           answer("ready");
           BufferedReader questions = questions();
           for (String line; (line = questions.readLine()) != null;) {
-            answer(line.startsWith("run ") ? "run " + onnx.run(line.split(" ", -1)) : usage());
+            answer(line.startsWith("run ") ? "run " + onnx.run(line.split(" ", -1)).words() : usage());
           }
+        }
+      }
+      case "generator" -> {
+        answer("ready");
+        Traffic traffic = new Traffic(Long.parseLong(arguments[1]));
+        BufferedReader questions = questions();
+        for (String line; (line = questions.readLine()) != null;) {
+          answer(line.startsWith("drive ") ? "drive " + drive(line.split(" ", -1), traffic).words() : usage());
         }
       }
       default -> throw new IllegalArgumentException(arguments[0]);
     }
     System.exit(0);
+  }
+
+  /// Words: `drive HOST:PORT MODEL calls|rate N LEAD-MILLIS MILLIS`.
+  private static Round drive(String[] words, Traffic traffic) throws IOException, InterruptedException {
+    Load load =
+        words[3].equals("calls")
+            ? new Load.InFlight(Integer.parseInt(words[4]))
+            : new Load.Rate(Double.parseDouble(words[4]));
+    return new WireContender(words[1], words[1], () -> new Usage(-1, -1, 0), traffic, 1)
+        .round(
+            BenchModel.valueOf(words[2]), load, Duration.ofMillis(Long.parseLong(words[5])),
+            Duration.ofMillis(Long.parseLong(words[6])));
   }
 
   private static void usageUntilTheEnd() throws IOException {

@@ -43,7 +43,7 @@ public final class GoalTable {
   }
 
   /// Three figures that count, and the unit.
-  static String number(double value, String unit) {
+  public static String number(double value, String unit) {
     double size = Math.abs(value);
     String number = String.format(Locale.ROOT, size >= 100 || value == Math.rint(value) ? "%,.0f" : size >= 10 ? "%.1f" : size >= 0.1 ? "%.2f" : "%.2g", value);
     return unit.isEmpty() ? number : number + " " + unit;

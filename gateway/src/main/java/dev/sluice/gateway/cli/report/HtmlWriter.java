@@ -4,7 +4,7 @@ import java.util.List;
 
 /// One HTML page that needs nothing else: style and pictures are inside, there is no script, and the page itself forbids to fetch
 /// anything. Whatever a note or a caller wrote is text in it.
-final class HtmlWriter {
+public final class HtmlWriter {
 
   private static final String STYLE =
       """
@@ -61,7 +61,7 @@ final class HtmlWriter {
 
   private HtmlWriter() {}
 
-  static String write(String title, List<Block> blocks) {
+  public static String write(String title, List<Block> blocks) {
     StringBuilder page = new StringBuilder(1 << 16);
     page.append("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n")
         .append("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n")
