@@ -86,7 +86,7 @@ public final class BenchCommand implements Callable<Integer> {
         bench.fillCurve();
       }
       BenchReport report =
-          new BenchReport(measured, bench.comparisons(), Duration.ofNanos(System.nanoTime() - start));
+          new BenchReport(bench.pace(), measured, bench.comparisons(), Duration.ofNanos(System.nanoTime() - start));
       PrintWriter out = spec.commandLine().getOut();
       report.lines().forEach(out::println);
       out.flush();

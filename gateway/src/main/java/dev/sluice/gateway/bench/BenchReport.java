@@ -30,12 +30,14 @@ final class BenchReport {
       .disable(MapperFeature.SORT_PROPERTIES_ALPHABETICALLY)
       .build();
 
+  private final boolean quick;
   private final List<GoalRow> rows;
   private final Collection<Comparison> comparisons;
   private final Duration took;
   private final Instant when = Instant.now().truncatedTo(ChronoUnit.SECONDS);
 
-  BenchReport(List<GoalRow> rows, Collection<Comparison> comparisons, Duration took) {
+  BenchReport(Pace pace, List<GoalRow> rows, Collection<Comparison> comparisons, Duration took) {
+    this.quick = pace == Pace.QUICK;
     this.rows = List.copyOf(rows);
     this.comparisons = List.copyOf(comparisons);
     this.took = took;
@@ -68,7 +70,8 @@ final class BenchReport {
         counts.add(count + " " + verdict.text());
       }
     }
-    return "%d goals: %s".formatted(rows.size(), String.join(", ", counts));
+    return "%d goals: %s%s".formatted(
+        rows.size(), String.join(", ", counts), quick ? " (a quick run: no verdict is worth anything)" : "");
   }
 
   private boolean isNoisy() {

@@ -28,6 +28,7 @@ public final class HtmlWriter {
       table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
       th, td { padding: .3rem .7rem .3rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--grid); }
       th { color: var(--dim); font-weight: 600; border-color: var(--rule); white-space: nowrap; }
+      td.good { color: var(--green); } td.bad { color: var(--red); }
       .figures { text-align: right; } .figures, .time { white-space: nowrap; }
       .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: 1rem; margin: .6rem 0; }
       figure { margin: 0; padding: .8rem; background: var(--card); border: 1px solid var(--rule); border-radius: 6px; min-width: 0;
@@ -123,7 +124,13 @@ public final class HtmlWriter {
   }
 
   private static String style(Block.Table table, int column, String cell) {
-    return table.isFigures(column) ? " class=\"figures\">" : cell.matches("\\d{4}-\\d\\d-\\d\\dT.*Z") ? " class=\"time\">" : ">";
+    String tone = switch (cell) {
+      case "pass" -> " class=\"good\">";
+      case "falls short" -> " class=\"bad\">";
+      default -> "";
+    };
+    return !tone.isEmpty() ? tone
+        : table.isFigures(column) ? " class=\"figures\">" : cell.matches("\\d{4}-\\d\\d-\\d\\dT.*Z") ? " class=\"time\">" : ">";
   }
 
   private static void plot(Block.Plot plot, StringBuilder page) {
