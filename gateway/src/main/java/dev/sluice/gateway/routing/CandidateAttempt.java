@@ -16,8 +16,10 @@ import org.jspecify.annotations.Nullable;
 
 /// One request that the candidate is to answer, with the baseline behind it.
 ///
-/// The candidate runs through its own version's queue, never on the thread that brought the request, for its share of the
-/// caller's time: one that hangs holds its own instances and nobody else's. Whatever goes wrong with it (it fails,
+/// The candidate runs for its share of the caller's time. One that is as fast as that takes, and has earned it ([InlineTrust]), runs
+/// on the thread that brought the request, without a timer: [InlineWatch] stops a run that turns out long, and only callers whose
+/// share leaves room for the longest that can take are served in this way. Then, and otherwise, it runs through its own
+/// version's queue, under a timer: there, one that hangs holds its own instances and nobody else's. Whatever goes wrong with it (it fails,
 /// answers out of shape, is late, is not loaded, has no room, or is left alone by the circuit breaker), the baseline answers
 /// within the same call. The first of "candidate answered", "candidate gave up" and "time is up" settles the attempt; the others
 /// find it settled.
@@ -30,6 +32,7 @@ final class CandidateAttempt implements VersionRun.Completion {
   private final LiveRollout rollout;
   private final Assignment assignment;
   private final long budgetNanos;
+  private final long nowMillis;
   private final InferenceRequest request;
   private final Responder responder;
   private final Routes routes;
@@ -37,15 +40,20 @@ final class CandidateAttempt implements VersionRun.Completion {
   private final AtomicBoolean settled = new AtomicBoolean();
   private final long startedNanos = System.nanoTime();
 
+  /// When its run began, in the queue; until then, when it was handed over.
+  private volatile long runStartedNanos = startedNanos;
+
   private volatile @Nullable Future<?> timeout;
   private volatile @Nullable VersionRun run;
 
   /// @param budgetNanos the candidate's part of the caller's time, above 0
+  /// @param nowMillis the time of day
   CandidateAttempt(
       Route route,
       LiveRollout rollout,
       Assignment assignment,
       long budgetNanos,
+      long nowMillis,
       InferenceRequest request,
       Responder responder,
       Routes routes,
@@ -54,6 +62,7 @@ final class CandidateAttempt implements VersionRun.Completion {
     this.rollout = rollout;
     this.assignment = assignment;
     this.budgetNanos = budgetNanos;
+    this.nowMillis = nowMillis;
     this.request = request;
     this.responder = responder;
     this.routes = routes;
@@ -61,20 +70,37 @@ final class CandidateAttempt implements VersionRun.Completion {
   }
 
   void start() {
-    if (!rollout.breaker().tryAcquirePermission()) {
+    if (!rollout.circuit().tryAcquire()) {
       settled.set(true);
       fallBack(FallbackReason.CIRCUIT_OPEN, true);
       return;
     }
-    rollout.ledger().dispatchedLive(assignment.segment(), LiveRollout.nowMillis());
-    timeout = lanes.timer().schedule(this::expire, budgetNanos, TimeUnit.NANOSECONDS);
-    ModelVersion candidate = routes.acquire(rollout.note().model(), rollout.note().candidateVersion());
+    rollout.ledger().dispatchedLive(assignment.segment(), nowMillis);
+    ModelVersion found = route.candidate();
+    ModelVersion candidate =
+        found == null
+            ? routes.acquire(rollout.note().model(), rollout.note().candidateVersion())
+            : routes.acquire(found);
     if (candidate == null) {
       giveUp(FallbackReason.UNAVAILABLE, true);
       return;
     }
     VersionRun started = new VersionRun(candidate, request, lanes, this);
+    if (!rollout.runsHere(route, budgetNanos) || !started.tryHere(rollout.trust())) {
+      goOnInQueue(started);
+    }
+  }
+
+  /// With what is left of the candidate's time.
+  private void goOnInQueue(VersionRun started) {
+    long leftNanos = budgetNanos - (System.nanoTime() - startedNanos);
+    if (leftNanos <= 0) {
+      giveUp(FallbackReason.LATE, true);
+      started.cancel(); // for its lease
+      return;
+    }
     run = started;
+    timeout = lanes.timer().schedule(this::expire, leftNanos, TimeUnit.NANOSECONDS);
     started.startInQueue();
     if (settled.get()) {
       started.cancel(); // time was up before there was anything to stop
@@ -85,13 +111,15 @@ final class CandidateAttempt implements VersionRun.Completion {
 
   @Override
   public boolean isWanted() {
+    runStartedNanos = System.nanoTime();
     return !settled.get() && !Exposure.isFlipped(rollout.ledger().exposure());
   }
 
   @Override
   public void succeeded(List<Tensor> outputs, long nanos) {
+    rollout.trust().answered(startedNanos + nanos - runStartedNanos);
     if (AnswerCheck.fits(outputs, request.outputs(), route.version().signature())) {
-      succeed(outputs);
+      succeed(outputs, nanos);
     } else {
       giveUp(FallbackReason.MALFORMED, true);
     }
@@ -99,6 +127,7 @@ final class CandidateAttempt implements VersionRun.Completion {
 
   @Override
   public void failed(InferenceFailure failure, long nanos) {
+    rollout.trust().failed(System.nanoTime() - runStartedNanos);
     switch (failure.kind()) {
       // An input that is wrong is so for the baseline too, which then says so.
       case EXECUTION_FAILED, OUT_OF_MEMORY, INVALID_REQUEST -> giveUp(FallbackReason.FAILED, true);
@@ -127,17 +156,16 @@ final class CandidateAttempt implements VersionRun.Completion {
     }
   }
 
-  private void succeed(List<Tensor> outputs) {
+  /// @param nanos counted as the baseline's are, from handing the request over: rules compare the two
+  private void succeed(List<Tensor> outputs, long nanos) {
     if (!settle()) {
       return;
     }
-    long nanos = System.nanoTime() - startedNanos;
-    rollout.breaker().onSuccess(nanos, TimeUnit.NANOSECONDS);
+    rollout.circuit().succeeded(nanos);
     rollout.checkAssignedBeforeFlip(request);
     responder.answer(new Answer(rollout.note().candidateVersion(), outputs, Variant.CANDIDATE, null));
     rollout.meters(Variant.CANDIDATE, assignment.segment()).answered(nanos);
-    rollout.observe(
-        new Observation.Answered(assignment, Variant.CANDIDATE, false, nanos), request.id());
+    rollout.answered(assignment, Variant.CANDIDATE, false, nanos, request.id());
     rollout.measure(assignment, Variant.CANDIDATE, request.inputs(), outputs);
     if (assignment.shadowed()) {
       rollout.shadow().offer(request, assignment, outputs, nanos);
@@ -148,6 +176,7 @@ final class CandidateAttempt implements VersionRun.Completion {
   private void expire() {
     VersionRun started = run;
     if (giveUp(FallbackReason.LATE, false) && started != null) {
+      rollout.trust().lose();
       started.cancel();
     }
   }
@@ -155,7 +184,7 @@ final class CandidateAttempt implements VersionRun.Completion {
   /// The caller has gone or its request is wrong: no answer, and no evidence.
   private void abandon(InferenceFailure failure) {
     if (settle()) {
-      rollout.breaker().releasePermission();
+      rollout.circuit().release();
       rollout.ledger().taughtNothing(Counted.CANDIDATE_CALLS);
       rollout.ledger().taughtNothing(Counted.CANDIDATE_ASSIGNMENTS);
       rollout.checkAssignedBeforeFlip(request);
@@ -240,12 +269,12 @@ final class CandidateAttempt implements VersionRun.Completion {
     }
     switch (reason) {
       case FAILED, MALFORMED, LATE, UNAVAILABLE -> {
-        rollout.breaker().onError(candidateNanos, TimeUnit.NANOSECONDS, failedAttempt());
+        rollout.circuit().failed(candidateNanos);
         rollout.observe(
             new Observation.Failed(assignment, Variant.CANDIDATE, false, candidateNanos), request.id());
       }
       case SATURATED, STOPPED -> {
-        rollout.breaker().releasePermission();
+        rollout.circuit().release();
         rollout.ledger().taughtNothing(Counted.CANDIDATE_CALLS);
       }
       case CIRCUIT_OPEN -> {}
@@ -253,14 +282,9 @@ final class CandidateAttempt implements VersionRun.Completion {
     rollout.observe(new Observation.FellBack(assignment, reason), request.id());
   }
 
-  /// What the breaker is told; it only counts.
-  private static InferenceFailure failedAttempt() {
-    return new InferenceFailure(InferenceFailure.Kind.EXECUTION_FAILED, "the candidate did not answer");
-  }
-
   private void releaseBreaker(FallbackReason reason) {
     if (reason != FallbackReason.CIRCUIT_OPEN) {
-      rollout.breaker().releasePermission();
+      rollout.circuit().release();
     }
   }
 }

@@ -34,15 +34,16 @@ public final class InferenceRouter {
       runAlone(route, request, responder);
       return;
     }
-    Assignment assignment = rollout.assign(request);
+    long nowMillis = LiveRollout.nowMillis();
+    Assignment assignment = rollout.assign(request, nowMillis);
     long budgetNanos = rollout.candidateBudgetNanos(request.lifetime().remainingNanos(), route.version());
     if (budgetNanos <= 0) {
       // So little time that the baseline could not stand in any more: the candidate is not tried with such a request.
       assignment = assignment.variant() == Variant.CANDIDATE ? assignment.byBaseline() : assignment.withoutChance();
     }
-    assignment = rollout.admit(assignment, request);
+    assignment = rollout.admit(assignment, request, nowMillis);
     if (assignment.variant() == Variant.CANDIDATE) {
-      new CandidateAttempt(route, rollout, assignment, budgetNanos, request, responder, routes, lanes).start();
+      new CandidateAttempt(route, rollout, assignment, budgetNanos, nowMillis, request, responder, routes, lanes).start();
     } else {
       runBaseline(route, rollout, assignment, budgetNanos, request, responder);
     }
@@ -107,7 +108,7 @@ public final class InferenceRouter {
       return;
     }
     CallMeters meters = rollout.meters(Variant.BASELINE, assignment.segment());
-    // The candidate always runs, through its queue. Where its calls are held against the baseline's, so does the baseline.
+    // The candidate always runs. Where its calls are held against the baseline's, so does the baseline, and in the same way.
     boolean asTheCandidate = rollout.comparesLiveCalls() && assignment.share() > 0;
     ResponseCache.Place place = cache == null || asTheCandidate ? null : cache.lookUp(version, request);
     List<Tensor> known = place == null ? null : place.found();
@@ -136,8 +137,7 @@ public final class InferenceRouter {
               public void succeeded(List<Tensor> outputs, long nanos) {
                 responder.answer(new Answer(route.version().version(), outputs, Variant.BASELINE, null));
                 meters.answered(nanos);
-                rollout.observe(
-                    new Observation.Answered(assignment, Variant.BASELINE, false, nanos), request.id());
+                rollout.answered(assignment, Variant.BASELINE, false, nanos, request.id());
                 rollout.measure(assignment, Variant.BASELINE, request.inputs(), outputs);
                 if (asTheCandidate && nanos > budgetNanos) {
                   // The candidate would have been given up on: side by side, that is a failure. Its duration is told above.
@@ -170,7 +170,7 @@ public final class InferenceRouter {
                 }
               }
             });
-    if (asTheCandidate) {
+    if (asTheCandidate && !rollout.runsHere(route, budgetNanos)) {
       run.startInQueue();
     } else {
       run.start();

@@ -20,6 +20,9 @@ final class InlineWatch {
 
   private static final long LOOK_MILLIS = 20;
 
+  /// How long a run may hold its thread at most, from its begin until it is told to stop.
+  static final long HELD_NANOS_MAX = RUN_NANOS_MAX + Duration.ofMillis(LOOK_MILLIS).toNanos();
+
   /// Where one thread notes its run.
   static final class Place {
     private final Thread thread = Thread.currentThread();
@@ -30,7 +33,7 @@ final class InlineWatch {
     }
   }
 
-  private record Run(RunControl control, long startedNanos) {}
+  private record Run(RunControl control, @Nullable InlineTrust trust, long startedNanos) {}
 
   private final Set<Place> places = ConcurrentHashMap.newKeySet();
   private final ThreadLocal<Place> mine =
@@ -46,9 +49,11 @@ final class InlineWatch {
   }
 
   /// A run begins on this thread; the place's `end` follows.
-  Place begin(RunControl control) {
+  ///
+  /// @param trust lost if the run has to be stopped, before it ends; null if there is none to lose
+  Place begin(RunControl control, @Nullable InlineTrust trust) {
     Place place = mine.get();
-    place.run = new Run(control, System.nanoTime());
+    place.run = new Run(control, trust, System.nanoTime());
     return place;
   }
 
@@ -57,6 +62,10 @@ final class InlineWatch {
     for (Place place : places) {
       Run run = place.run;
       if (run != null && now - run.startedNanos() > RUN_NANOS_MAX) {
+        InlineTrust trust = run.trust();
+        if (trust != null) {
+          trust.lose(); // first: what is on its way to other threads must not follow
+        }
         run.control().terminate();
       }
     }

@@ -4,6 +4,7 @@ import dev.sluice.gateway.metrics.CallMeters;
 import dev.sluice.gateway.metrics.RolloutMeters;
 import dev.sluice.router.assignment.Assigner;
 import dev.sluice.router.assignment.Assignment;
+import dev.sluice.router.assignment.Attributes;
 import dev.sluice.router.assignment.SegmentRule;
 import dev.sluice.router.assignment.Segments;
 import dev.sluice.router.assignment.Variant;
@@ -16,9 +17,6 @@ import dev.sluice.router.rollout.RolloutNote.StickyKey;
 import dev.sluice.router.stop.StopRule;
 import dev.sluice.runtime.model.ModelVersion;
 import dev.sluice.runtime.tensor.Tensor;
-import io.github.resilience4j.circuitbreaker.CircuitBreaker;
-import io.github.resilience4j.circuitbreaker.CircuitBreakerConfig;
-import io.github.resilience4j.circuitbreaker.CircuitBreakerConfig.SlidingWindowType;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
@@ -49,23 +47,15 @@ public final class LiveRollout implements AutoCloseable {
   /// @param dryRun the rules would have flipped, and were only asked
   public record Flip(EvidenceLedger.Trip trip, long nanos, String requestId, boolean dryRun) {}
 
-  private static final CircuitBreakerConfig BREAKER =
-      CircuitBreakerConfig.custom()
-          .slidingWindowType(SlidingWindowType.COUNT_BASED)
-          .slidingWindowSize(20)
-          .minimumNumberOfCalls(10)
-          .failureRateThreshold(50)
-          .waitDurationInOpenState(Duration.ofSeconds(5))
-          .permittedNumberOfCallsInHalfOpenState(3)
-          .maxWaitDurationInHalfOpenState(Duration.ofSeconds(10))
-          .build();
-
   private final RolloutNote note;
   private final Segments segments;
   private final Segments excluded;
 
   /// By attribute, what callers send it as.
   private final Map<String, String> headers;
+
+  /// Made once: a request needs none of its own.
+  private final Attributes.Of<CallerAttributes> attributes = this::attribute;
 
   private final Assigner assigner;
   private final EvidenceLedger ledger;
@@ -82,7 +72,9 @@ public final class LiveRollout implements AutoCloseable {
   private final DistinctKeys baselineKeys = new DistinctKeys();
   private final DistinctKeys candidateKeys = new DistinctKeys();
   private final boolean comparesLiveCalls;
-  private final CircuitBreaker breaker;
+  private final CandidateCircuit circuit;
+  private final InlineTrust trust = new InlineTrust();
+  private final long candidateNanosMax;
   private final Shadow shadow;
   private final LongAdder assignedAfterFlip = new LongAdder();
 
@@ -114,7 +106,8 @@ public final class LiveRollout implements AutoCloseable {
                 .anyMatch(rule -> rule instanceof StopRule.RatioRule || rule instanceof StopRule.DriftRule);
     this.predictions = note.labels() == null ? null : new Predictions(note.labels());
     this.recorders = new AtomicReferenceArray<>(segments.capacity());
-    this.breaker = CircuitBreaker.of(note.name(), BREAKER);
+    this.circuit = new CandidateCircuit(note.name());
+    this.candidateNanosMax = Duration.ofMillis(note.fallback().timeoutMillis()).toNanos();
     this.shadow = new Shadow(this, routes, lanes);
     meters.bind(ledger::exposure, shadow::waiting, shadow::dropped, ledger::leftOut);
   }
@@ -144,9 +137,9 @@ public final class LiveRollout implements AutoCloseable {
   // --- the way of a request ------------------------------------------------------------------------------------------
 
   /// Decides who answers.
-  Assignment assign(InferenceRequest request) {
+  Assignment assign(InferenceRequest request, long nowMillis) {
     CallerAttributes caller = request.caller();
-    int segment = ledger.segmentOf(attribute -> attribute(caller, attribute), nowMillis());
+    int segment = ledger.segmentOf(caller, attributes, nowMillis);
     long ticket = ledger.ticket(segment);
     ThreadLocalRandom random = ThreadLocalRandom.current();
     String key = stickyKey(request);
@@ -160,12 +153,11 @@ public final class LiveRollout implements AutoCloseable {
   /// Counts a live request for the variant that is to answer it.
   ///
   /// @return the assignment, or the baseline's where a hard bound of the note has been reached and it is no dry run
-  Assignment admit(Assignment assignment, InferenceRequest request) {
-    long seenNanos = System.nanoTime();
-    long nowMillis = nowMillis();
+  Assignment admit(Assignment assignment, InferenceRequest request, long nowMillis) {
     if (ledger.assigned(assignment, nowMillis)) {
       return counted(assignment);
     }
+    long seenNanos = System.nanoTime();
     report(ledger.capped(nowMillis), seenNanos, request.id());
     return counted(note.mode() == RolloutNote.Mode.DRY_RUN ? assignment : assignment.byBaseline());
   }
@@ -198,16 +190,14 @@ public final class LiveRollout implements AutoCloseable {
 
   private boolean mayAnswer(CallerAttributes caller) {
     return !excluded.anyDeclared()
-        || excluded.of(attribute -> attribute(caller, attribute))
-            == excluded.declared().size();
+        || excluded.of(caller, attributes) == excluded.declared().size();
   }
 
   /// The candidate's part of the caller's time: its share, and never so much that the baseline, taking twice as long as it does
   /// lately, would miss the caller's deadline behind it. 0 or less: there is no time to try the candidate.
   long candidateBudgetNanos(long remainingNanos, ModelVersion baseline) {
-    long most = Duration.ofMillis(note.fallback().timeoutMillis()).toNanos();
     long share = (long) (remainingNanos * note.fallback().deadlineShare());
-    return Math.min(most, Math.min(share, remainingNanos - 2 * baseline.typicalRunNanos()));
+    return Math.min(candidateNanosMax, Math.min(share, remainingNanos - 2 * baseline.typicalRunNanos()));
   }
 
   /// Whether this rollout holds the two variants' live calls against each other: both must then run in the same way.
@@ -215,8 +205,25 @@ public final class LiveRollout implements AutoCloseable {
     return comparesLiveCalls;
   }
 
-  CircuitBreaker breaker() {
-    return breaker;
+  /// Whether a call of the candidate runs where it arrived. Where live calls are compared, the baseline's run there only if the
+  /// candidate's would.
+  ///
+  /// @param budgetNanos the candidate's part of the caller's time: the longest that a run may hold its thread must fit in
+  boolean runsHere(Route route, long budgetNanos) {
+    ModelVersion candidate = route.candidate();
+    return budgetNanos > InlineWatch.HELD_NANOS_MAX
+        && candidate != null
+        && trust.holds()
+        && Lanes.runsInline(candidate)
+        && (!comparesLiveCalls || Lanes.runsInline(route.version()));
+  }
+
+  InlineTrust trust() {
+    return trust;
+  }
+
+  CandidateCircuit circuit() {
+    return circuit;
   }
 
   Shadow shadow() {
@@ -234,6 +241,13 @@ public final class LiveRollout implements AutoCloseable {
     weigh(observation, requestId);
     recorder(observation.segment()).record(observation);
     meters.record(observation);
+  }
+
+  /// The same for an answer, which has no meters but those of whoever answered.
+  void answered(Assignment assignment, Variant variant, boolean shadow, long nanos, String requestId) {
+    long seenNanos = System.nanoTime();
+    report(ledger.answered(assignment, variant, shadow, nanos, nowMillis()), seenNanos, requestId);
+    recorder(assignment.segment()).answered(variant, shadow, nanos);
   }
 
   /// The same for an observation that people have seen already, told in other words.

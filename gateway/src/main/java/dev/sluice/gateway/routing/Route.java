@@ -8,4 +8,6 @@ import org.jspecify.annotations.Nullable;
 ///
 /// @param version who answers when there is no rollout, and the baseline when there is one
 /// @param rollout the release in progress; null when there is none or the caller asked for a version
-public record Route(ModelVersion version, CallMeters meters, @Nullable LiveRollout rollout) {}
+/// @param candidate of the rollout; null when there is none or its candidate is not loaded
+public record Route(
+    ModelVersion version, CallMeters meters, @Nullable LiveRollout rollout, @Nullable ModelVersion candidate) {}

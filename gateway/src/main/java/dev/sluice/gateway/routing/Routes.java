@@ -126,7 +126,11 @@ public final class Routes {
 
   /// A lease on the route's version, or on what has replaced it since the route was found.
   @Nullable ModelVersion acquire(Route route) {
-    ModelVersion version = route.version();
+    return acquire(route.version());
+  }
+
+  /// A lease on a version, or on what has replaced it.
+  @Nullable ModelVersion acquire(ModelVersion version) {
     return version.tryAcquire() ? version : acquire(version.model(), version.version());
   }
 
@@ -290,7 +294,7 @@ public final class Routes {
   private ModelRoutes routesOf(Model model) {
     Map<Long, Route> byVersion = new TreeMap<>();
     for (ModelVersion version : model.versions()) {
-      byVersion.put(version.version(), new Route(version, metrics.calls(model.name(), version.version()), null));
+      byVersion.put(version.version(), new Route(version, metrics.calls(model.name(), version.version()), null, null));
     }
     LiveRollout rollout = rollouts.get(model.name());
     Long pinned = rollout != null ? Long.valueOf(rollout.note().baselineVersion()) : serving.get(model.name());
@@ -300,7 +304,11 @@ public final class Routes {
     ModelVersion latest = model.latest();
     // A pinned version that is not loaded is an outage to report, never a reason to guess another one.
     Route plain = byVersion.get(pinned != null ? pinned : latest == null ? 0 : latest.version());
-    Route unversioned = plain == null ? null : new Route(plain.version(), plain.meters(), rollout);
+    Route candidate = rollout == null ? null : byVersion.get(rollout.note().candidateVersion());
+    Route unversioned =
+        plain == null
+            ? null
+            : new Route(plain.version(), plain.meters(), rollout, candidate == null ? null : candidate.version());
     SortedMap<String, Long> named = labels.getOrDefault(model.name(), Collections.emptySortedMap());
     Map<String, Route> byLabel = new HashMap<>();
     named.forEach(

@@ -14,22 +14,28 @@ import dev.sluice.runtime.model.RunControl;
 import dev.sluice.runtime.tensor.Tensor;
 import java.time.Duration;
 import java.util.List;
-import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.atomic.LongAdder;
+import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /// Copies of requests for the variant that did not answer, to be compared and thrown away.
 ///
-/// Live work never waits here: an offer is one attempt at a bounded queue, made after the answer is on its way. When the queue
-/// is full in number or in bytes, or live requests are waiting because their model is busy, the newest copy is dropped and counted. One thread
-/// per rollout runs the copies, so a candidate that hangs holds that thread and nothing else.
+/// Live work never waits here: an offer is one small object and one compare-and-set, made after the answer is on its way. When
+/// as many copies or bytes wait as may, or live requests are waiting because their model is busy, the newest copy is dropped and counted. One
+/// thread per rollout, started by its first copy, runs the copies, so a candidate that hangs holds that thread and nothing else.
+///
+/// **Waking up.** To wake a thread costs the one that answers live requests more than all the rest of an offer. So the
+/// thread takes all copies there are at once, and after more than one it sleeps for [#LINGER_NANOS] before it looks again: with many
+/// copies nobody wakes it. Only once there was nothing to do does it wait to be woken.
 final class Shadow implements AutoCloseable {
 
   private static final Logger log = LoggerFactory.getLogger(Shadow.class);
@@ -43,19 +49,69 @@ final class Shadow implements AutoCloseable {
   private static final long REPEATS_ENOUGH = 1_000;
   private static final int REPEATS_OF_A_DETERMINISTIC_BASELINE = Exposure.ALL / 100;
 
-  /// @param answer null if the baseline failed: whether the candidate would have too is the other half of that pair
-  /// @param answerNanos how long the variant took that was to answer
-  private record Copy(
-      InferenceRequest request, Assignment assignment, @Nullable List<Tensor> answer, long answerNanos, long bytes) {}
+  private static final long LINGER_NANOS = Duration.ofMillis(1).toNanos();
+
+  /// How old the news may be that live requests are waiting: to ask takes a look at every version's queue.
+  private static final long BACKED_UP_NANOS = 50_000;
+
+  /// A request that waits, and the one that came before it.
+  private static final class Copy {
+    private final InferenceRequest request;
+    private final Assignment assignment;
+
+    /// Null if the baseline failed: whether the candidate would have too is the other half of that pair.
+    private final @Nullable List<Tensor> answer;
+
+    /// How long the variant took that was to answer.
+    private final long answerNanos;
+
+    private final long bytes;
+    private @Nullable Copy next;
+
+    Copy(
+        InferenceRequest request, Assignment assignment, @Nullable List<Tensor> answer, long answerNanos, long bytes) {
+      this.request = request;
+      this.assignment = assignment;
+      this.answer = answer;
+      this.answerNanos = answerNanos;
+      this.bytes = bytes;
+    }
+
+    InferenceRequest request() {
+      return request;
+    }
+
+    Assignment assignment() {
+      return assignment;
+    }
+
+    @Nullable List<Tensor> answer() {
+      return answer;
+    }
+
+    long answerNanos() {
+      return answerNanos;
+    }
+  }
 
   private final LiveRollout rollout;
   private final Routes routes;
   private final Lanes lanes;
   private final AnswerComparison comparison;
-  private final ArrayBlockingQueue<Copy> queue = new ArrayBlockingQueue<>(WAITING_MAX);
+
+  /// The newest copy that the thread has not taken yet.
+  private final AtomicReference<@Nullable Copy> newest = new AtomicReference<>();
+
+  private final AtomicInteger waiting = new AtomicInteger();
   private final AtomicLong queuedBytes = new AtomicLong();
   private final LongAdder dropped = new LongAdder();
-  private final Thread thread;
+
+  /// Whether the thread waits to be woken; whoever takes that back wakes it.
+  private final AtomicBoolean parked = new AtomicBoolean();
+
+  private volatile @Nullable Thread thread;
+  private volatile long backedUpSeenNanos = System.nanoTime() - BACKED_UP_NANOS;
+  private volatile boolean backedUp;
   /// Whether a rule wants to know how long repeats take, however much they agree.
   private final boolean repeatsAreTimed;
 
@@ -72,22 +128,53 @@ final class Shadow implements AutoCloseable {
     this.lanes = lanes;
     this.comparison = new AnswerComparison(rollout.note().comparisons());
     this.repeatsAreTimed = rollout.note().stopRules().stream().anyMatch(StopRule.PairedLatency.class::isInstance);
-    this.thread = Thread.ofPlatform().daemon().name("sluice-shadow-" + rollout.note().name()).start(this::runCopies);
   }
 
   /// @param answer what the assigned variant answered; null if that is the baseline, and it failed
   void offer(
       InferenceRequest request, Assignment assignment, @Nullable List<Tensor> answer, long answerNanos) {
     long bytes = bytes(request.inputs()) + (answer == null ? 0 : bytes(answer));
-    if (closed || lanes.isBackedUp() || queuedBytes.get() + bytes > BYTES_MAX) {
+    if (closed || isBackedUp() || queuedBytes.get() + bytes > BYTES_MAX) {
+      dropped.increment();
+      return;
+    }
+    if (waiting.incrementAndGet() > WAITING_MAX) {
+      waiting.decrementAndGet();
       dropped.increment();
       return;
     }
     queuedBytes.addAndGet(bytes);
-    if (!queue.offer(new Copy(request, assignment, answer, answerNanos, bytes))) {
-      queuedBytes.addAndGet(-bytes);
-      dropped.increment();
+    Copy copy = new Copy(request, assignment, answer, answerNanos, bytes);
+    Copy before;
+    do {
+      before = newest.get();
+      copy.next = before;
+    } while (!newest.compareAndSet(before, copy));
+    wake();
+  }
+
+  private void wake() {
+    Thread running = thread;
+    if (running == null) {
+      start();
+    } else if (parked.get() && parked.compareAndSet(true, false)) {
+      LockSupport.unpark(running);
     }
+  }
+
+  private synchronized void start() {
+    if (thread == null && !closed) {
+      thread = Thread.ofPlatform().daemon().name("sluice-shadow-" + rollout.note().name()).start(this::runCopies);
+    }
+  }
+
+  private boolean isBackedUp() {
+    long now = System.nanoTime();
+    if (now - backedUpSeenNanos >= BACKED_UP_NANOS) {
+      backedUp = lanes.isBackedUp();
+      backedUpSeenNanos = now;
+    }
+    return backedUp;
   }
 
   long dropped() {
@@ -95,7 +182,7 @@ final class Shadow implements AutoCloseable {
   }
 
   int waiting() {
-    return queue.size();
+    return waiting.get();
   }
 
   private static long bytes(List<Tensor> tensors) {
@@ -107,17 +194,57 @@ final class Shadow implements AutoCloseable {
   }
 
   private void runCopies() {
+    boolean busy = false;
     while (!closed) {
+      Copy oldest = takeAll();
+      if (oldest != null) {
+        busy = oldest.next != null;
+        runAll(oldest);
+      } else if (busy) {
+        busy = false;
+        LockSupport.parkNanos(this, LINGER_NANOS);
+      } else {
+        awaitWork();
+      }
+    }
+  }
+
+  private void awaitWork() {
+    parked.set(true);
+    // Looked at after that is known: who offered before has not seen that it has to wake anybody.
+    if (newest.get() == null && !closed) {
+      LockSupport.park(this);
+    }
+    parked.set(false);
+  }
+
+  /// All copies that wait, in the order in which they came; null for none.
+  private @Nullable Copy takeAll() {
+    Copy copy = newest.getAndSet(null);
+    Copy oldest = null;
+    while (copy != null) {
+      Copy before = copy.next;
+      copy.next = oldest;
+      oldest = copy;
+      copy = before;
+    }
+    return oldest;
+  }
+
+  private void runAll(Copy oldest) {
+    Copy next = oldest;
+    while (next != null && !closed) {
+      Copy copy = next;
+      next = copy.next;
+      copy.next = null; // one that has been run is kept by nobody
+      waiting.decrementAndGet();
+      queuedBytes.addAndGet(-copy.bytes);
       try {
-        Copy copy = queue.take();
-        queuedBytes.addAndGet(-copy.bytes());
-        if (lanes.isBackedUp()) {
+        if (isBackedUp()) {
           dropped.increment(); // live requests have come to wait while the copy did
         } else if (!Exposure.isFlipped(rollout.ledger().exposure())) {
           run(copy);
         }
-      } catch (InterruptedException e) {
-        return; // closing
       } catch (RuntimeException e) {
         log.error("a shadow copy of rollout '{}' failed in the gateway itself", rollout.note().name(), e);
       }
@@ -170,7 +297,7 @@ final class Shadow implements AutoCloseable {
     rollout.ledger().dispatchedShadow(assignment.segment(), LiveRollout.nowMillis());
     Ran ran = run(copy, assignment, Variant.CANDIDATE, true);
     if (ran.outputs() != null) {
-      rollout.observe(new Observation.Answered(assignment, Variant.CANDIDATE, true, ran.nanos()), copy.request().id());
+      rollout.answered(assignment, Variant.CANDIDATE, true, ran.nanos(), copy.request().id());
       rollout.weigh(new Observation.Failed(assignment, Variant.BASELINE, true, 0), copy.request().id());
     } else {
       rollout.ledger().taughtNothing(Counted.CANDIDATE_CALLS);
@@ -246,7 +373,7 @@ final class Shadow implements AutoCloseable {
   private void succeeded(Copy copy, Assignment assignment, Variant variant, Ran ran, boolean compares) {
     String id = copy.request().id();
     List<Tensor> outputs = requireNonNull(ran.outputs());
-    rollout.observe(new Observation.Answered(assignment, variant, true, ran.nanos()), id);
+    rollout.answered(assignment, variant, true, ran.nanos(), id);
     rollout.measure(assignment, variant, copy.request().inputs(), outputs);
     boolean candidateShadowed = variant == Variant.CANDIDATE;
     List<Tensor> answer = requireNonNull(copy.answer());
@@ -302,7 +429,9 @@ final class Shadow implements AutoCloseable {
     if (control != null) {
       control.terminate(); // nobody waits for its answer any more
     }
-    thread.interrupt();
-    queue.clear();
+    Thread running = thread;
+    if (running != null) {
+      running.interrupt();
+    }
   }
 }

@@ -55,18 +55,23 @@ final class VersionRun implements QueuedRequest.Completion {
   /// that thread's can happen meanwhile, not even the news that the caller has gone, so a run that turns out long is stopped,
   /// and begun anew in the queue.
   void start() {
-    if (Lanes.runsInline(version)) {
-      RunControl control = RunControl.create();
-      InlineWatch.Place place = lanes.inlineWatch().begin(control);
-      try {
-        if (queued.tryRunHere(control)) {
-          return;
-        }
-      } finally {
-        place.end();
-      }
+    if (!Lanes.runsInline(version) || !tryHere(null)) {
+      startInQueue();
     }
-    startInQueue();
+  }
+
+  /// One attempt to run it on this thread.
+  ///
+  /// @param trust what is lost if the run has to be stopped; null for a version that is trusted anyway
+  /// @return false if it has to go to the queue: no instance is free, or it took too long
+  boolean tryHere(@Nullable InlineTrust trust) {
+    RunControl control = RunControl.create();
+    InlineWatch.Place place = lanes.inlineWatch().begin(control, trust);
+    try {
+      return queued.tryRunHere(control);
+    } finally {
+      place.end();
+    }
   }
 
   /// For threads that must not compute, and models that must not be trusted with one.

@@ -39,10 +39,11 @@ public record SegmentRule(String name, List<Condition> conditions) {
     return new SegmentRule(name.toString(), conditions);
   }
 
-  boolean matches(Attributes attributes) {
-    for (int i = 0; i < conditions.size(); i++) {
+  /// Whether all conditions but the first hold.
+  <C> boolean matchesBeyondFirst(C caller, Attributes.Of<C> attributes) {
+    for (int i = 1; i < conditions.size(); i++) {
       Condition condition = conditions.get(i);
-      if (!condition.value().equals(attributes.value(condition.attribute()))) {
+      if (!condition.value().equals(attributes.value(caller, condition.attribute()))) {
         return false;
       }
     }

@@ -1,8 +1,12 @@
 package dev.sluice.router.assignment;
 
+import java.util.HashMap;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /// The segments of one rollout: those its note declares, in order, and then `other` for every request that fits none.
@@ -33,6 +37,11 @@ public final class Segments {
   /// The most segments that a note may declare.
   public static final int DECLARED_MAX = 256;
 
+  /// The rules that begin with one attribute: by its value, their indices, ascending. A request is asked for each such attribute once,
+  /// however many segments there are: what its caller says about itself takes some work to find.
+  private record FirstCondition(String attribute, Map<String, int[]> rulesByValue) {}
+
+  private final List<FirstCondition> firstConditions;
   private final List<SegmentRule> declared;
   private final @Nullable Discovery discovery;
 
@@ -53,6 +62,23 @@ public final class Segments {
         throw new IllegalArgumentException("segment '" + rule.name() + "' is declared twice");
       }
     }
+    this.firstConditions = firstConditions(this.declared);
+  }
+
+  private static List<FirstCondition> firstConditions(List<SegmentRule> declared) {
+    Map<String, Map<String, int[]>> byAttribute = new LinkedHashMap<>();
+    for (int i = 0; i < declared.size(); i++) {
+      SegmentRule.Condition first = declared.get(i).conditions().getFirst();
+      byAttribute
+          .computeIfAbsent(first.attribute(), _ -> new HashMap<>())
+          .merge(
+              first.value(),
+              new int[] {i},
+              (before, more) -> IntStream.concat(IntStream.of(before), IntStream.of(more)).toArray());
+    }
+    return byAttribute.entrySet().stream()
+        .map(entry -> new FirstCondition(entry.getKey(), Map.copyOf(entry.getValue())))
+        .toList();
   }
 
   /// Declared segments and `other`; segments found on the way have the numbers that follow.
@@ -91,12 +117,23 @@ public final class Segments {
 
   /// The declared segment of a request, or that of `other`: an index.
   public int of(Attributes attributes) {
-    for (int i = 0; i < declared.size(); i++) {
-      if (declared.get(i).matches(attributes)) {
-        return i;
+    return of(attributes, Attributes::value);
+  }
+
+  /// The same of one of many callers.
+  public <C> int of(C caller, Attributes.Of<C> attributes) {
+    int found = declared.size();
+    for (int a = 0; a < firstConditions.size(); a++) {
+      FirstCondition first = firstConditions.get(a);
+      String value = attributes.value(caller, first.attribute());
+      int[] rules = value == null ? null : first.rulesByValue().get(value);
+      for (int r = 0; rules != null && r < rules.length && rules[r] < found; r++) {
+        if (declared.get(rules[r]).matchesBeyondFirst(caller, attributes)) {
+          found = rules[r];
+        }
       }
     }
-    return declared.size();
+    return found;
   }
 
   public List<SegmentRule> declared() {

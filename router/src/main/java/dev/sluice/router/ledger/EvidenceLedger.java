@@ -290,12 +290,17 @@ public final class EvidenceLedger {
   /// The segment of a request. A value of the discovered attribute that nobody has seen yet stays in `other` until it has
   /// become a segment: what it is judged by begins afterwards.
   public int segmentOf(Attributes attributes, long nowMillis) {
-    int segment = segments.of(attributes);
+    return segmentOf(attributes, Attributes::value, nowMillis);
+  }
+
+  /// The same of one of many callers.
+  public <C> int segmentOf(C caller, Attributes.Of<C> attributes, long nowMillis) {
+    int segment = segments.of(caller, attributes);
     String attribute = segments.discovered();
     if (attribute == null || segment != segments.declaredAndOther() - 1) {
       return segment;
     }
-    String value = attributes.value(attribute);
+    String value = attributes.value(caller, attribute);
     if (value == null || value.isEmpty()) {
       return segment;
     }
@@ -482,6 +487,9 @@ public final class EvidenceLedger {
   /// @return the verdict, to one thread: it reports the flip, which has happened by now. Whoever weighs the tripping line flips,
   ///     before it weighs or does anything else.
   public @Nullable Trip record(Observation observation, long nowMillis) {
+    if (observation instanceof Observation.Answered o) {
+      return answered(o.assignment(), o.variant(), o.shadow(), o.latencyNanos(), nowMillis);
+    }
     if (observation instanceof Observation.Measured measured) {
       check(measured);
     }
@@ -494,6 +502,27 @@ public final class EvidenceLedger {
       }
     }
     return isBounded(observation) ? capped(nowMillis) : verdict();
+  }
+
+  /// As [#record] of an [Observation.Answered] of these values. Nearly all observations are answers, and nearly all of those are
+  /// counted and forgotten.
+  public @Nullable Trip answered(
+      Assignment assignment, Variant variant, boolean shadow, long latencyNanos, long nowMillis) {
+    int segment = assignment.segment();
+    if (shadow && !comparisonsMatter) {
+      increment(segment, SHADOWS_COMPLETED);
+    }
+    completed(segment, variant, shadow, latencyNanos);
+    if (!decided && interest.inAnswer(variant, shadow, latencyNanos)) {
+      long number = take();
+      if (number != NO_LINE) {
+        log.writeAnswered(number, assignment, variant, shadow, latencyNanos, nowMillis);
+        weigh();
+      }
+    }
+    boolean bounded =
+        variant == Variant.CANDIDATE && caps[StopRule.Cap.Bounded.RUN_MILLIS.ordinal()] != Long.MAX_VALUE;
+    return bounded ? capped(nowMillis) : verdict();
   }
 
   /// A line that cannot be weighed would stand in the way of all that come after it.
@@ -511,12 +540,6 @@ public final class EvidenceLedger {
   private void count(Observation observation) {
     int segment = observation.segment();
     switch (observation) {
-      case Observation.Answered answered -> {
-        if (answered.shadow() && !comparisonsMatter) {
-          increment(segment, SHADOWS_COMPLETED);
-        }
-        completed(segment, answered.variant(), answered.shadow(), answered.latencyNanos());
-      }
       case Observation.Failed failed -> {
         completed(segment, failed.variant(), failed.shadow(), failed.latencyNanos());
         if (failed.variant() == Variant.CANDIDATE) {
@@ -533,6 +556,7 @@ public final class EvidenceLedger {
           Observation.Measured _,
           Observation.Labelled _,
           Observation.Crashed _ -> {}
+      case Observation.Answered _ -> throw new IllegalStateException("answers are counted by themselves");
     }
   }
 
@@ -545,7 +569,6 @@ public final class EvidenceLedger {
 
   private boolean isBounded(Observation observation) {
     return switch (observation) {
-      case Observation.Answered o -> o.variant() == Variant.CANDIDATE && caps[StopRule.Cap.Bounded.RUN_MILLIS.ordinal()] != Long.MAX_VALUE;
       case Observation.Failed o ->
           o.variant() == Variant.CANDIDATE
               && (caps[StopRule.Cap.Bounded.RUN_MILLIS.ordinal()] != Long.MAX_VALUE

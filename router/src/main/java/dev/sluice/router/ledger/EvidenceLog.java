@@ -59,7 +59,7 @@ final class EvidenceLog {
   void write(long number, Observation observation, long atMillis) {
     Assignment assignment = observation.assignment();
     switch (observation) {
-      case Observation.Answered o -> put(number, Kind.ANSWERED, assignment, o.variant(), o.shadow(), false, false, o.latencyNanos(), 0, atMillis);
+      case Observation.Answered o -> writeAnswered(number, assignment, o.variant(), o.shadow(), o.latencyNanos(), atMillis);
       case Observation.Failed o -> put(number, Kind.FAILED, assignment, o.variant(), o.shadow(), false, false, o.latencyNanos(), 0, atMillis);
       case Observation.FellBack o -> put(number, Kind.FELL_BACK, assignment, Variant.CANDIDATE, false, false, false, o.reason().ordinal(), 0, atMillis);
       case Observation.Compared o ->
@@ -77,6 +77,11 @@ final class EvidenceLog {
               Double.doubleToRawLongBits(o.lossDifference()), 0, atMillis);
       case Observation.Crashed _ -> put(number, Kind.CRASHED, assignment, Variant.CANDIDATE, false, false, false, 0, 0, atMillis);
     }
+  }
+
+  void writeAnswered(
+      long number, Assignment assignment, Variant variant, boolean shadow, long latencyNanos, long atMillis) {
+    put(number, Kind.ANSWERED, assignment, variant, shadow, false, false, latencyNanos, 0, atMillis);
   }
 
   void writeAssigned(long number, Assignment assignment, long atMillis) {

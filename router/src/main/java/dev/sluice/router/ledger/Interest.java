@@ -48,11 +48,13 @@ record Interest(
     return rules.stream().anyMatch(kind::isInstance);
   }
 
+  boolean inAnswer(Variant variant, boolean shadow, long nanos) {
+    return (variant == Variant.CANDIDATE && nanos > candidateNanos) || (!shadow && nanos > liveNanos);
+  }
+
   boolean in(Observation observation) {
     return switch (observation) {
-      case Observation.Answered o ->
-          (o.variant() == Variant.CANDIDATE && o.latencyNanos() > candidateNanos)
-              || (!o.shadow() && o.latencyNanos() > liveNanos);
+      case Observation.Answered o -> inAnswer(o.variant(), o.shadow(), o.latencyNanos());
       case Observation.Failed o ->
           o.variant() == Variant.CANDIDATE || o.shadow() || liveFailures || o.latencyNanos() > liveNanos;
       case Observation.FellBack _ -> fallbacks;

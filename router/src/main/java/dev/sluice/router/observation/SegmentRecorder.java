@@ -9,20 +9,17 @@ import dev.sluice.router.observation.SegmentSnapshot.VariantSnapshot;
 import java.util.EnumMap;
 import java.util.Map;
 import java.util.concurrent.atomic.LongAdder;
-import org.HdrHistogram.ConcurrentHistogram;
-import org.HdrHistogram.Histogram;
 
 /// Everything that people read about one segment of a rollout: latency of both variants, disagreement, outcomes, fallbacks.
 ///
-/// Recording is wait-free: a histogram's range is fixed, so it never resizes. Snapshots are copies; a count that moves while
+/// Recording is wait-free. Snapshots are copies; a count that moves while
 /// one is taken shows up in the next.
 public final class SegmentRecorder {
 
-  /// Latencies are kept up to one minute, to 1 %: about 30 KiB a histogram.
+  /// Latencies are kept up to one minute, to 1 %.
   private static final long LATENCY_NANOS_MAX = 60_000_000_000L;
 
   private static final long LATENCY_NANOS_MIN = 64;
-  private static final int DIGITS = 2;
   private static final double DISTANCE_UNIT = 1e-6;
 
   private final VariantRecorder baseline = new VariantRecorder();
@@ -32,8 +29,7 @@ public final class SegmentRecorder {
   private final Map<Cause, LongAdder> disagreed = new EnumMap<>(Cause.class);
   private final LongAdder repeated = new LongAdder();
   private final LongAdder repeatDisagreed = new LongAdder();
-  private final Histogram distanceMillionths =
-      new ConcurrentHistogram((long) (Disagreement.DISTANCE_MAX / DISTANCE_UNIT), DIGITS);
+  private final Cells distanceMillionths = new Cells(1, (long) (Disagreement.DISTANCE_MAX / DISTANCE_UNIT));
 
   public SegmentRecorder() {
     for (FallbackReason reason : FallbackReason.values()) {
@@ -46,7 +42,7 @@ public final class SegmentRecorder {
 
   public void record(Observation observation) {
     switch (observation) {
-      case Observation.Answered o -> of(o.variant()).answered(o.shadow(), o.latencyNanos());
+      case Observation.Answered o -> answered(o.variant(), o.shadow(), o.latencyNanos());
       case Observation.Failed o -> of(o.variant()).failed(o.latencyNanos());
       case Observation.FellBack o -> requireNonNull(fellBack.get(o.reason())).increment();
       case Observation.Compared o -> compared(o.disagreement());
@@ -55,12 +51,17 @@ public final class SegmentRecorder {
     }
   }
 
+  /// As [#record] of an [Observation.Answered] of these values.
+  public void answered(Variant variant, boolean shadow, long latencyNanos) {
+    of(variant).answered(shadow, latencyNanos);
+  }
+
   private void compared(Disagreement disagreement) {
     compared.increment();
     if (disagreement.disagrees()) {
       requireNonNull(disagreed.get(disagreement.cause())).increment();
     }
-    distanceMillionths.recordValue((long) (disagreement.distance() / DISTANCE_UNIT));
+    distanceMillionths.add((long) (disagreement.distance() / DISTANCE_UNIT));
   }
 
   private void repeated(boolean disagrees) {
@@ -82,27 +83,27 @@ public final class SegmentRecorder {
     causes.remove(Cause.NONE);
     return new SegmentSnapshot(
         baseline.snapshot(), candidate.snapshot(), reasons, compared.sum(), causes, repeated.sum(), repeatDisagreed.sum(),
-        distanceMillionths.copy());
+        distanceMillionths.snapshot());
   }
 
   private static final class VariantRecorder {
     private final LongAdder answered = new LongAdder();
     private final LongAdder shadowed = new LongAdder();
     private final LongAdder failed = new LongAdder();
-    private final Histogram latencyNanos = new ConcurrentHistogram(LATENCY_NANOS_MIN, LATENCY_NANOS_MAX, DIGITS);
+    private final Cells latencyNanos = new Cells(LATENCY_NANOS_MIN, LATENCY_NANOS_MAX);
 
     void answered(boolean shadow, long nanos) {
       (shadow ? shadowed : answered).increment();
-      latencyNanos.recordValue(Math.min(nanos, LATENCY_NANOS_MAX));
+      latencyNanos.add(nanos);
     }
 
     void failed(long nanos) {
       failed.increment();
-      latencyNanos.recordValue(Math.min(nanos, LATENCY_NANOS_MAX));
+      latencyNanos.add(nanos);
     }
 
     VariantSnapshot snapshot() {
-      return new VariantSnapshot(answered.sum(), shadowed.sum(), failed.sum(), latencyNanos.copy());
+      return new VariantSnapshot(answered.sum(), shadowed.sum(), failed.sum(), latencyNanos.snapshot());
     }
   }
 }

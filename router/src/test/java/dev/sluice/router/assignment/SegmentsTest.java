@@ -3,8 +3,13 @@ package dev.sluice.router.assignment;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.SplittableRandom;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -38,6 +43,53 @@ final class SegmentsTest {
     assertThat(none.declaredAndOther()).isEqualTo(1);
     assertThat(none.of(Map.of("country", "DE")::get)).isZero();
     assertThat(none.name(0)).isEqualTo("other");
+  }
+
+  /// However many segments there are, a caller is asked once for each attribute that they begin with.
+  @Test
+  void aCallerIsAskedOnceForEachAttribute() {
+    Segments many = segments(IntStream.range(0, 50).mapToObj(i -> "country=c" + i).toArray(String[]::new));
+    List<String> asked = new ArrayList<>();
+    int segment =
+        many.of(
+            attribute -> {
+              asked.add(attribute);
+              return "c49";
+            });
+    assertThat(segment).isEqualTo(49);
+    assertThat(asked).containsExactly("country");
+  }
+
+  @Test
+  void theFirstMatchWinsWhateverTheOrderOfAttributes() {
+    for (long seed = 0; seed < 300; seed++) {
+      SplittableRandom random = new SplittableRandom(seed);
+      Set<String> rules = new LinkedHashSet<>();
+      for (int r = 0; r < 12; r++) {
+        String rule = condition(random);
+        rules.add(random.nextBoolean() ? rule : rule + "," + condition(random));
+      }
+      List<SegmentRule> declared = rules.stream().map(SegmentRule::parse).toList();
+      Segments some = new Segments(declared);
+      for (int request = 0; request < 50; request++) {
+        Map<String, String> caller = new HashMap<>();
+        for (int a = 0; a < 3; a++) {
+          if (random.nextInt(4) > 0) {
+            caller.put("a" + a, "v" + random.nextInt(3));
+          }
+        }
+        int first = 0;
+        while (first < declared.size()
+            && !declared.get(first).conditions().stream().allMatch(c -> c.value().equals(caller.get(c.attribute())))) {
+          first++;
+        }
+        assertThat(some.of(caller::get)).as("seed %d, %s of %s", seed, caller, rules).isEqualTo(first);
+      }
+    }
+  }
+
+  private static String condition(SplittableRandom random) {
+    return "a%d=v%d".formatted(random.nextInt(3), random.nextInt(3));
   }
 
   @Test
