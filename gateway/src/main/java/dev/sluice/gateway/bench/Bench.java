@@ -43,6 +43,7 @@ final class Bench implements AutoCloseable {
   private final @Nullable Foreign foreign;
   private final Consumer<String> progress;
   private final Path folder;
+  private final Path models;
   private final Traffic traffic;
   private final Deque<AutoCloseable> opened = new ArrayDeque<>();
   private final Map<String, Comparison> comparisons = new LinkedHashMap<>();
@@ -51,16 +52,22 @@ final class Bench implements AutoCloseable {
   private final Map<String, Release> releases = new HashMap<>();
   private final Map<String, BenchFailure> failures = new HashMap<>();
   private @Nullable ChildJvm onnx;
+  private @Nullable ChildJvm router;
+  private final List<RoutingRows.One> routing = new ArrayList<>();
   private boolean modelsWritten;
 
   /// @param progress is told a line at a time what is being done
-  Bench(Pace pace, long seed, @Nullable Foreign foreign, Consumer<String> progress) throws IOException {
+  ///
+  /// @param models the repository, written when it is not there yet and then kept; null: one for this run alone
+  Bench(Pace pace, long seed, @Nullable Path models, @Nullable Foreign foreign, Consumer<String> progress)
+      throws IOException {
     this.pace = pace;
     this.seed = seed;
     this.foreign = foreign;
     this.progress = progress;
     this.traffic = new Traffic(seed);
     this.folder = Files.createTempDirectory("sluice-bench-");
+    this.models = models == null ? folder.resolve("models") : models;
   }
 
   Pace pace() {
@@ -72,11 +79,16 @@ final class Bench implements AutoCloseable {
   }
 
   Path repository() {
-    return folder.resolve("models");
+    return models;
   }
 
   Collection<Comparison> comparisons() {
     return comparisons.values();
+  }
+
+  /// What was measured of the router with one rollout; filled by the row that needs it first.
+  List<RoutingRows.One> routing() {
+    return routing;
   }
 
   void say(String line) {
@@ -119,6 +131,9 @@ final class Bench implements AutoCloseable {
       return;
     }
     modelsWritten = true;
+    if (Files.exists(BenchModel.file(repository(), BenchModel.SLOW, 2))) {
+      return;
+    }
     Path trial = folder.resolve("trial");
     BenchModel.SLOW.write(trial, seed, TRIAL_LAYERS);
     OnnxContender runs = new OnnxContender(process, trial, 1, 1);
@@ -183,6 +198,16 @@ final class Bench implements AutoCloseable {
         new ChildJvm("generator", folder, before, ContenderMain.class, List.of("generator", Long.toString(seed))), server);
   }
 
+  /// The router in a process of its own, without wire and models.
+  ChildJvm router() throws IOException {
+    ChildJvm process = router;
+    if (process == null) {
+      process = start("router", "routing", Files.createDirectories(folder.resolve("routing")).toString());
+      router = process;
+    }
+    return process;
+  }
+
   /// A gateway that has just become ready; it lives until it is closed.
   FreshGateway freshGateway(String name) throws IOException {
     ChildJvm process = gateway(name);
@@ -229,6 +254,11 @@ final class Bench implements AutoCloseable {
 
   private WireContender contender(String name, ChildJvm process) {
     return new WireContender(name, "127.0.0.1:" + process.port(0), process::usage, traffic, seed);
+  }
+
+  /// Writes the models unless they are there.
+  void writeModels() throws IOException {
+    onnxProcess();
   }
 
   // --- rounds ---------------------------------------------------------------------------------------------------------
@@ -293,10 +323,11 @@ final class Bench implements AutoCloseable {
 
   /// Until its code is compiled. The same raw server answers four times as fast after a quarter of a minute.
   void warmUp(Contender contender, BenchModel model) throws IOException, InterruptedException {
+    boolean first = warm.add(contender.name());
     if (warm.add(contender.name() + " " + model.text())) {
       say("warming up %s with %s".formatted(contender.name(), model.text()));
-      // ONNX Runtime comes compiled.
-      Duration part = pace.warmUp().dividedBy(contender instanceof OnnxContender ? 8 : 2);
+      // ONNX Runtime comes compiled, and most code is the same for all models.
+      Duration part = pace.warmUp().dividedBy(contender instanceof OnnxContender ? 8 : first ? 2 : 4);
       contender.round(model, new Load.InFlight(64), Duration.ZERO, part);
       contender.round(model, new Load.InFlight(8), Duration.ZERO, part.dividedBy(2));
       contender.round(model, new Load.InFlight(1), Duration.ZERO, part.dividedBy(2));

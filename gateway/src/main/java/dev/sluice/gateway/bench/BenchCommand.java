@@ -58,6 +58,13 @@ public final class BenchCommand implements Callable<Integer> {
       description = "The process of --target on this machine, for its processor time.")
   private long targetPid;
 
+  @Option(names = "--models", paramLabel = "DIR",
+      description = {
+        "The models of this folder. When it has none they are written there and nothing is measured, so that the",
+        "server of --target can be given the same ones."
+      })
+  private @Nullable Path models;
+
   @Option(names = "--seed", defaultValue = "1",
       description = "Of weights, payloads, keys and arrivals (default: ${DEFAULT-VALUE}).")
   private long seed;
@@ -75,8 +82,13 @@ public final class BenchCommand implements Callable<Integer> {
     ((ch.qos.logback.classic.Logger) LoggerFactory.getLogger(Logger.ROOT_LOGGER_NAME)).setLevel(Level.ERROR);
     long start = System.nanoTime();
     Bench.Foreign foreign = target == null ? null : new Bench.Foreign(target, targetPid);
-    try (Bench bench = new Bench(quick ? Pace.QUICK : Pace.FULL, seed, foreign, line -> err.printf(
+    boolean writing = models != null && !Files.exists(BenchModel.file(models, BenchModel.SLOW, 2));
+    try (Bench bench = new Bench(quick ? Pace.QUICK : Pace.FULL, seed, models, foreign, line -> err.printf(
         Locale.ROOT, "%4d s  %s%n", (System.nanoTime() - start) / 1_000_000_000, line))) {
+      if (writing) {
+        bench.writeModels();
+        return 0;
+      }
       List<GoalRow> measured = new ArrayList<>();
       for (Goals goal : chosen) {
         bench.say(goal.goal());

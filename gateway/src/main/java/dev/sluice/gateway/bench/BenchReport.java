@@ -37,7 +37,7 @@ final class BenchReport {
   private final Instant when = Instant.now().truncatedTo(ChronoUnit.SECONDS);
 
   BenchReport(Pace pace, List<GoalRow> rows, Collection<Comparison> comparisons, Duration took) {
-    this.quick = pace == Pace.QUICK;
+    this.quick = pace.equals(Pace.QUICK);
     this.rows = List.copyOf(rows);
     this.comparisons = List.copyOf(comparisons);
     this.took = took;

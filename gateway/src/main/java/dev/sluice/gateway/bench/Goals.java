@@ -1,6 +1,8 @@
 package dev.sluice.gateway.bench;
 
+import dev.sluice.loadtest.client.TargetException;
 import dev.sluice.loadtest.paired.GoalRow;
+import io.grpc.StatusRuntimeException;
 import java.io.IOException;
 import java.util.Arrays;
 import java.util.List;
@@ -13,6 +15,7 @@ enum Goals {
       "tiny", "server CPU per request, tiny model, 8 to 64 in flight", "≤ 1.15 x (raw gRPC echo + raw ONNX Runtime)"),
   ROLLOUT(
       "rollout", "active rollout against none", "≤ 1.05 x CPU, 0 B/op added in the router"),
+  ROUTING("routing", "routing, assignment, recording and all stop rules per request", "≤ 500 ns"),
   ALONE("alone", "p50 at 1 in flight", "≤ 1.2 x (raw echo + raw ONNX Runtime)"),
   LARGE(
       "large", "150 kB input, cheap model", "≤ 1.4 x CPU and ≤ 2 x garbage of a raw gRPC sink"),
@@ -28,6 +31,8 @@ enum Goals {
       "goodput ≥ 0.9 x peak; p99 of answered calls within their deadline; memory flat; recovery within 1 s"),
   FRESH("fresh", "first 10 s after readiness", "≥ 0.8 x steady throughput"),
   START("start", "start to first answer, small repository", "≤ 1.5 s"),
+  MANY(
+      "many", "1 000 models, 200 active rollouts, 10 segments each", "routing cost unchanged (≤ 1.1 x), ≤ 100 MB added"),
   GENERATOR(
       "generator", "the load generator",
       "≤ 10 µs CPU per request, ≥ 40 k requests/s from one core, agrees with h2load within 5 % on the same server");
@@ -59,7 +64,7 @@ enum Goals {
   GoalRow row(Bench bench) throws InterruptedException {
     try {
       return measure(bench).of(this);
-    } catch (BenchFailure | IOException e) {
+    } catch (BenchFailure | TargetException | StatusRuntimeException | IOException e) {
       return GoalRow.notMeasured(id, goal, bound, String.valueOf(e.getMessage()));
     }
   }
@@ -68,6 +73,7 @@ enum Goals {
     return switch (this) {
       case TINY -> RequestRows.tiny(bench);
       case ROLLOUT -> RequestRows.rollout(bench);
+      case ROUTING -> RoutingRows.one(bench);
       case ALONE -> RequestRows.alone(bench);
       case LARGE -> RequestRows.large(bench);
       case SLOW -> ModelRows.slow(bench);
@@ -77,6 +83,7 @@ enum Goals {
       case OVERLOAD -> OverloadRow.measure(bench);
       case FRESH -> StartRows.fresh(bench);
       case START -> StartRows.start(bench);
+      case MANY -> RoutingRows.many(bench);
       case GENERATOR -> GeneratorRow.measure(bench);
     };
   }

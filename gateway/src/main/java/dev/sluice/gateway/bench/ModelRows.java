@@ -114,6 +114,7 @@ final class ModelRows {
     for (int i = 0; i < 3; i++) {
       perSecond *= MACHINE_SHARE
           / machineShare(shadowed.round(BenchModel.TINY, new Load.Rate(perSecond), bench.pace().lead(), bench.pace().round()));
+      perSecond = Math.clamp(perSecond, 100, 50_000);
     }
     Load load = new Load.Rate(Math.rint(perSecond / 100) * 100);
     Comparison tiny = bench.compare(BenchModel.TINY, load, plain, shadowed);

@@ -28,6 +28,7 @@ final class RequestRows {
       Comparison tiny = tiny(bench, inFlight);
       row.check("CPU at " + inFlight, tiny.ratio(release, plain, Round::cpuMicros), Goal.atMost(1.05, "x"));
     }
+    row.check("B/op in the router", RoutingRows.addedBytes(bench), Goal.atMost(0, "B"));
     Estimate added = tiny(bench, 8).estimate(round -> round.apply(release).bytes() - round.apply(plain).bytes());
     return row.note(String.format(
         Locale.ROOT, "with a rollout the whole gateway allocates %.0f B more per request, copies to the shadow included",
