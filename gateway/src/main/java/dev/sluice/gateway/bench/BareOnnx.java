@@ -29,9 +29,8 @@ final class BareOnnx implements AutoCloseable {
 
   /// Words: `run FILE INPUT-COLUMNS OUTPUT-COLUMNS ROWS THREADS MILLIS`.
   ///
-  /// @return runs, nanoseconds of processor time, bytes allocated, nanoseconds of the clock, and the times of runs
-  ///     as [Round#text]
-  String run(String[] words) throws OrtException, InterruptedException {
+  /// @return a round whose requests are rows
+  Round run(String[] words) throws OrtException, InterruptedException {
     OrtSession session = session(words[1]);
     int rows = Integer.parseInt(words[4]);
     var workers = new ArrayList<Worker>();
@@ -39,6 +38,7 @@ final class BareOnnx implements AutoCloseable {
       workers.add(new Worker(session, Integer.parseInt(words[2]), Integer.parseInt(words[3]), rows));
     }
     try {
+      long machineBefore = ProcessUsage.machineNanos();
       Usage before = ProcessUsage.own();
       long start = System.nanoTime();
       long end = start + Long.parseLong(words[6]) * 1_000_000;
@@ -51,15 +51,16 @@ final class BareOnnx implements AutoCloseable {
       }
       long wallNanos = System.nanoTime() - start;
       Usage after = ProcessUsage.own();
+      long cpuNanos = after.cpuNanos() - before.cpuNanos();
+      double others = ProcessUsage.othersShare(machineBefore, ProcessUsage.machineNanos(), cpuNanos, wallNanos / 1e9);
       long runs = 0;
       Histogram times = Round.histogram();
       for (Worker worker : workers) {
         runs += worker.runs();
         times.add(worker.times);
       }
-      return "%d %d %d %d %s".formatted(
-          runs, after.cpuNanos() - before.cpuNanos(), after.allocatedBytes() - before.allocatedBytes(), wallNanos,
-          Round.text(times));
+      return new Round(
+          runs * rows, 0, wallNanos / 1e9, cpuNanos, after.allocatedBytes() - before.allocatedBytes(), 0, others, times);
     } finally {
       workers.forEach(Worker::close);
     }

@@ -2,9 +2,11 @@ package dev.sluice.gateway.bench;
 
 import ch.qos.logback.classic.Level;
 import dev.sluice.loadtest.paired.GoalRow;
-import dev.sluice.loadtest.paired.GoalTable;
 import java.io.IOException;
 import java.io.PrintWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -38,6 +40,13 @@ public final class BenchCommand implements Callable<Integer> {
       completionCandidates = RowNames.class)
   private List<String> rows = new ArrayList<>();
 
+  @Option(names = "--json", paramLabel = "FILE", description = "Write the figures to a file.")
+  private @Nullable Path json;
+
+  @Option(names = "--html", paramLabel = "FILE",
+      description = "Write a page with curves, for which more loads are measured (a minute).")
+  private @Nullable Path html;
+
   @Option(names = "--quick", description = "Short rounds: shows that everything runs, and tells little about speed.")
   private boolean quick;
 
@@ -48,6 +57,13 @@ public final class BenchCommand implements Callable<Integer> {
   @Option(names = "--target-pid", paramLabel = "PID",
       description = "The process of --target on this machine, for its processor time.")
   private long targetPid;
+
+  @Option(names = "--models", paramLabel = "DIR",
+      description = {
+        "The models of this folder. When it has none they are written there and nothing is measured, so that the",
+        "server of --target can be given the same ones."
+      })
+  private @Nullable Path models;
 
   @Option(names = "--seed", defaultValue = "1",
       description = "Of weights, payloads, keys and arrivals (default: ${DEFAULT-VALUE}).")
@@ -66,18 +82,32 @@ public final class BenchCommand implements Callable<Integer> {
     ((ch.qos.logback.classic.Logger) LoggerFactory.getLogger(Logger.ROOT_LOGGER_NAME)).setLevel(Level.ERROR);
     long start = System.nanoTime();
     Bench.Foreign foreign = target == null ? null : new Bench.Foreign(target, targetPid);
-    try (Bench bench = new Bench(quick ? Pace.QUICK : Pace.FULL, seed, foreign, line -> err.printf(
+    boolean writing = models != null && !Files.exists(BenchModel.file(models, BenchModel.SLOW, 2));
+    try (Bench bench = new Bench(quick ? Pace.QUICK : Pace.FULL, seed, models, foreign, line -> err.printf(
         Locale.ROOT, "%4d s  %s%n", (System.nanoTime() - start) / 1_000_000_000, line))) {
+      if (writing) {
+        bench.writeModels();
+        return 0;
+      }
       List<GoalRow> measured = new ArrayList<>();
       for (Goals goal : chosen) {
         bench.say(goal.goal());
         measured.add(goal.row(bench));
       }
+      if (html != null) {
+        bench.fillCurve();
+      }
+      BenchReport report =
+          new BenchReport(bench.pace(), measured, bench.comparisons(), Duration.ofNanos(System.nanoTime() - start));
       PrintWriter out = spec.commandLine().getOut();
-      GoalTable.lines(measured).forEach(out::println);
-      out.println();
-      ContenderTable.lines(bench.comparisons()).forEach(out::println);
+      report.lines().forEach(out::println);
       out.flush();
+      if (json != null) {
+        Files.writeString(json, report.json());
+      }
+      if (html != null) {
+        Files.writeString(html, report.html());
+      }
     }
     return 0;
   }

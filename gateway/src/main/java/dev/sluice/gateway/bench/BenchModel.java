@@ -26,8 +26,8 @@ enum BenchModel {
   static final String INPUT = "x";
   static final String OUTPUT = "y";
 
-  /// Layers of [#SLOW] before anything is known about the machine.
-  static final int SLOW_LAYERS = 8;
+  /// What a run of [#SLOW] is to take.
+  static final double SLOW_MICROS = 5_000;
 
   private static final int CHANNELS = 64;
 
@@ -54,6 +54,11 @@ enum BenchModel {
 
   int outputColumns() {
     return outputColumns;
+  }
+
+  /// A round of fewer and longer requests has to be longer.
+  int roundFactor() {
+    return this == SLOW ? 2 : 1;
   }
 
   static Path file(Path repository, BenchModel model, int version) {
@@ -144,13 +149,6 @@ enum BenchModel {
         values[i] = (float) (random.nextGaussian() * deviation) * (1 + moved);
       }
       return values;
-    }
-  }
-
-  /// All of them below a new repository.
-  static void writeAll(Path repository, long seed, int slowLayers) throws IOException {
-    for (BenchModel model : values()) {
-      model.write(repository, seed, slowLayers);
     }
   }
 }

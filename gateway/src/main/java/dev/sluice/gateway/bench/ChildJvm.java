@@ -9,15 +9,21 @@ import java.io.PrintWriter;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 
 /// A process of its own with this one's JVM, JVM options and class path, asked over its standard input and answering
 /// over its standard output, a line each. It ends when its input ends, so none outlives the bench.
 final class ChildJvm implements AutoCloseable {
   private static final int LOG_LINES_SHOWN = 10;
+
+  /// The longest question is for many rollouts.
+  private static final Duration ANSWER_WITHIN = Duration.ofMinutes(5);
 
   private final String name;
   private final Process process;
@@ -68,15 +74,22 @@ final class ChildJvm implements AutoCloseable {
 
   /// The words of the child's next line, which has to begin with the one expected.
   private String[] await(String word) throws IOException {
+    var answered = new CompletableFuture<@Nullable Void>();
+    var _ = answered.orTimeout(ANSWER_WITHIN.toSeconds(), TimeUnit.SECONDS).whenComplete((_, late) -> {
+      if (late != null) {
+        process.destroyForcibly(); // Its output ends, and so does the wait below.
+      }
+    });
     String line = answers.readLine();
+    answered.complete(null);
     if (line == null || !line.startsWith(word)) {
       throw new IOException("contender '%s' said %s; expected '%s'%s".formatted(name, line, word, logTail()));
     }
     return line.split(" ", -1);
   }
 
-  /// Asks and awaits the answer, which begins with the question's first word.
-  String[] ask(String question) throws IOException {
+  /// Asks and awaits the answer, which begins with the question's first word; one question at a time.
+  synchronized String[] ask(String question) throws IOException {
     questions.println(question);
     return await(question.split(" ", 2)[0]);
   }

@@ -26,6 +26,12 @@ record Comparison(BenchModel model, Load load, Map<String, List<Round>> rounds) 
         passes(), pass -> figure.applyAsDouble(contender -> round(contender.name(), pass)));
   }
 
+  /// The ratio of a figure of two contenders in the same pass.
+  Estimate ratio(Contender above, Contender below, ToDoubleFunction<Round> figure) {
+    return estimate(round -> figure.applyAsDouble(round.apply(above)) / figure.applyAsDouble(round.apply(below)));
+  }
+
+  /// A figure of one contender.
   Estimate of(String contender, ToDoubleFunction<Round> figure) {
     return Estimate.over(passes(), pass -> figure.applyAsDouble(round(contender, pass)));
   }

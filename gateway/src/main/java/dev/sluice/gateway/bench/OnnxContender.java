@@ -3,7 +3,6 @@ package dev.sluice.gateway.bench;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.zip.DataFormatException;
 
 /// Bare ONNX Runtime, run by its own process in a loop. It has no callers, so the load is left aside.
 ///
@@ -30,14 +29,7 @@ record OnnxContender(ChildJvm process, Path repository, int threads, int rows) i
   }
 
   private Round run(BenchModel model, Duration time) throws IOException {
-    String[] words = process.ask("run %s %d %d %d %d %d".formatted(
-        BenchModel.file(repository, model, 1), model.inputColumns(), model.outputColumns(), rows, threads, time.toMillis()));
-    try {
-      return new Round(
-          Long.parseLong(words[1]) * rows, 0, Long.parseLong(words[4]) / 1e9,
-          Long.parseLong(words[2]), Long.parseLong(words[3]), 0, Round.histogram(words[5]));
-    } catch (DataFormatException e) {
-      throw new IOException("the times of ONNX Runtime cannot be read", e);
-    }
+    return Round.parse(process.ask("run %s %d %d %d %d %d".formatted(
+        BenchModel.file(repository, model, 1), model.inputColumns(), model.outputColumns(), rows, threads, time.toMillis())));
   }
 }

@@ -8,9 +8,20 @@ import java.time.Duration;
 /// @param lead before the measured part of each round
 /// @param round the measured part
 /// @param passes of all contenders, forwards and backwards in turn; at least 5 for a verdict that is worth something
-record Pace(Duration warmUp, Duration lead, Duration round, int passes) {
-  static final Pace FULL = new Pace(Duration.ofSeconds(10), Duration.ofMillis(200), Duration.ofMillis(1200), 6);
+/// @param overload how long more is offered than can be answered
+/// @param fresh how long a new gateway is measured from its readiness on
+/// @param starts of new gateways
+/// @param routed requests in each of the router's own rounds
+record Pace(Duration warmUp, Duration lead, Duration round, int passes, Duration overload, Duration fresh, int starts,
+    int routed) {
+  static final Pace FULL =
+      new Pace(
+          Duration.ofSeconds(10), Duration.ofMillis(200), Duration.ofMillis(1200), 6, Duration.ofSeconds(60),
+          Duration.ofSeconds(10), 5, 20_000);
 
   /// Shows that everything runs, and tells little about speed.
-  static final Pace QUICK = new Pace(Duration.ofMillis(400), Duration.ofMillis(100), Duration.ofMillis(250), 2);
+  static final Pace QUICK =
+      new Pace(
+          Duration.ofMillis(400), Duration.ofMillis(100), Duration.ofMillis(250), 2, Duration.ofSeconds(3),
+          Duration.ofSeconds(1), 1, 2_000);
 }

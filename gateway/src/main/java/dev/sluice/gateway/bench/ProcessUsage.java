@@ -30,18 +30,28 @@ final class ProcessUsage {
     return new Usage(ticks * NANOS_PER_TICK, -1, resident(Long.toString(pid)));
   }
 
-  /// All processors' time so far, by everybody, without what they were idle; -1 where that is not known.
-  static long machineBusyNanos() {
+  /// What all processes together have used so far; -1 where that is not known. Without the kernel's work for the network,
+  /// which belongs to no process, and with what other virtual machines took.
+  static long machineNanos() {
     try {
       String[] fields = Files.readString(Path.of("/proc/stat")).lines().findFirst().orElse("").split("\\s+", -1);
       long ticks = 0;
       for (int i = 1; i <= 8; i++) { // user nice system idle iowait irq softirq steal
-        ticks += i == 4 || i == 5 ? 0 : Long.parseLong(fields[i]);
+        ticks += i >= 4 && i <= 7 ? 0 : Long.parseLong(fields[i]);
       }
       return ticks * NANOS_PER_TICK;
     } catch (IOException | NumberFormatException | ArrayIndexOutOfBoundsException e) {
       return -1; // not Linux
     }
+  }
+
+  /// The share of the machine that others used.
+  ///
+  /// @param machineBefore as [#machineNanos] said, so for `machineAfter`
+  /// @param knownNanos what is not others'
+  static double othersShare(long machineBefore, long machineAfter, long knownNanos, double seconds) {
+    double all = seconds * 1e9 * Runtime.getRuntime().availableProcessors();
+    return machineBefore < 0 || machineAfter < 0 ? 0 : Math.max(0, (machineAfter - machineBefore - knownNanos) / all);
   }
 
   private static long resident(String process) {

@@ -70,7 +70,7 @@ final class Release implements AutoCloseable {
         """.formatted(name(model), model.text(), segments, step, canary ? """
           - fallback-rate: { limit: 5% }
           - error-ratio: { margin: 2 }
-          - latency-ratio: { margin: 4, quantiles: [50%, 99%] }
+          - latency-ratio: { margin: 8, quantiles: [50%, 90%] }
           - sample-ratio: {}
         """ : "");
   }

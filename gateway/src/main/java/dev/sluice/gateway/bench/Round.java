@@ -1,6 +1,8 @@
 package dev.sluice.gateway.bench;
 
+import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.util.Arrays;
 import java.util.Base64;
 import java.util.zip.DataFormatException;
 import java.util.zip.Deflater;
@@ -13,6 +15,7 @@ import org.HdrHistogram.Histogram;
 /// @param cpuNanos of the contender's process, -1 where that is not known
 /// @param allocatedBytes of the contender's process, -1 where that is not known
 /// @param generatorCpuNanos of the process that drives it, 0 where it drives itself
+/// @param othersShare of the machine that neither of the two used, 0 where that is not known
 /// @param latency in nanoseconds, of each request or of each run
 record Round(
     long answered,
@@ -21,6 +24,7 @@ record Round(
     long cpuNanos,
     long allocatedBytes,
     long generatorCpuNanos,
+    double othersShare,
     Histogram latency) {
   static final long NANOS_MAX = 3_600_000_000_000L;
 
@@ -49,14 +53,25 @@ record Round(
     return latency.getValueAtPercentile(percentile) / 1e3;
   }
 
-  /// A histogram as one word.
-  static String text(Histogram histogram) {
-    ByteBuffer bytes = ByteBuffer.allocate(histogram.getNeededByteBufferCapacity());
-    int length = histogram.encodeIntoCompressedByteBuffer(bytes, Deflater.BEST_SPEED);
-    return Base64.getEncoder().encodeToString(java.util.Arrays.copyOf(bytes.array(), length));
+  /// For another process, which reads it with [#parse].
+  String words() {
+    ByteBuffer bytes = ByteBuffer.allocate(latency.getNeededByteBufferCapacity());
+    int length = latency.encodeIntoCompressedByteBuffer(bytes, Deflater.BEST_SPEED);
+    return "%d %d %s %d %d %d %s %s".formatted(
+        answered, failed, seconds, cpuNanos, allocatedBytes, generatorCpuNanos, othersShare,
+        Base64.getEncoder().encodeToString(Arrays.copyOf(bytes.array(), length)));
   }
 
-  static Histogram histogram(String text) throws DataFormatException {
-    return Histogram.decodeFromCompressedByteBuffer(ByteBuffer.wrap(Base64.getDecoder().decode(text)), NANOS_MAX);
+  /// @param words the first is left aside
+  static Round parse(String[] words) throws IOException {
+    try {
+      byte[] times = Base64.getDecoder().decode(words[8]);
+      return new Round(
+          Long.parseLong(words[1]), Long.parseLong(words[2]), Double.parseDouble(words[3]), Long.parseLong(words[4]),
+          Long.parseLong(words[5]), Long.parseLong(words[6]), Double.parseDouble(words[7]),
+          Histogram.decodeFromCompressedByteBuffer(ByteBuffer.wrap(times), NANOS_MAX));
+    } catch (DataFormatException | IllegalArgumentException | ArrayIndexOutOfBoundsException e) {
+      throw new IOException("not a round: " + String.join(" ", words), e);
+    }
   }
 }

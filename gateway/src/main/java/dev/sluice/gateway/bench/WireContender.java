@@ -15,9 +15,11 @@ import java.util.concurrent.TimeUnit;
 /// @param target `host:port`
 /// @param usage what its process has used so far
 /// @param deadline of each call
-record WireContender(String name, String target, UsageSource usage, Traffic traffic, long seed, Duration deadline)
+/// @param observer sees each call end
+record WireContender(
+    String name, String target, UsageSource usage, Traffic traffic, long seed, Duration deadline, CallObserver observer)
     implements Contender {
-  static final Duration DEADLINE = Duration.ofSeconds(2);
+  private static final Duration DEADLINE = Duration.ofSeconds(2);
 
   private static final int IN_FLIGHT_MAX = 20_000;
 
@@ -30,14 +32,30 @@ record WireContender(String name, String target, UsageSource usage, Traffic traf
     Usage now() throws IOException;
   }
 
-  WireContender withDeadline(Duration other) {
-    return new WireContender(name, target, usage, traffic, seed, other);
+  WireContender(String name, String target, UsageSource usage, Traffic traffic, long seed) {
+    this(name, target, usage, traffic, seed, DEADLINE, CallObserver.NONE);
+  }
+
+  WireContender with(Duration otherDeadline, CallObserver otherObserver) {
+    return new WireContender(name, target, usage, traffic, seed, otherDeadline, otherObserver);
+  }
+
+  /// Keeps so many calls in flight until it is closed, or for the given time.
+  AutoCloseable inBackground(BenchModel model, int inFlight, Duration atMost) {
+    LoadRun run = LoadRun.open(target, 1, new CallSettings(traffic.of(model), observer, deadline));
+    long now = System.nanoTime();
+    run.beginClosedLoop(new Window(now, now, now + atMost.toNanos(), Long.MAX_VALUE), inFlight);
+    return () -> {
+      run.stop();
+      run.awaitEnd(deadline);
+      run.close();
+    };
   }
 
   @Override
   public Round round(BenchModel model, Load load, Duration lead, Duration measured)
       throws IOException, InterruptedException {
-    try (LoadRun run = LoadRun.open(target, 1, new CallSettings(traffic.of(model), CallObserver.NONE, deadline))) {
+    try (LoadRun run = LoadRun.open(target, 1, new CallSettings(traffic.of(model), observer, deadline))) {
       long start = System.nanoTime() + START_IN_NANOS;
       long from = start + lead.toNanos();
       long to = from + measured.toNanos();
@@ -48,11 +66,15 @@ record WireContender(String name, String target, UsageSource usage, Traffic traf
             run.beginOpenLoop(window, new Arrivals.Poisson(perSecond, seed), IN_FLIGHT_MAX);
       }
       sleepUntil(from);
+      long machineBefore = ProcessUsage.machineNanos();
       Usage before = usage.now();
       Usage generatorBefore = ProcessUsage.own();
       sleepUntil(to);
       Usage after = usage.now();
       Usage generatorAfter = ProcessUsage.own();
+      long machineAfter = ProcessUsage.machineNanos();
+      long cpuNanos = before.cpuNanos() < 0 ? -1 : after.cpuNanos() - before.cpuNanos();
+      long generatorNanos = generatorAfter.cpuNanos() - generatorBefore.cpuNanos();
       if (!run.awaitEnd(deadline.plusSeconds(2))) {
         run.cut();
         run.awaitEnd(deadline);
@@ -62,9 +84,12 @@ record WireContender(String name, String target, UsageSource usage, Traffic traf
           figures.answered(),
           figures.failed() + figures.notSent(),
           figures.sendingSeconds(),
-          before.cpuNanos() < 0 ? -1 : after.cpuNanos() - before.cpuNanos(),
+          cpuNanos,
           before.allocatedBytes() < 0 ? -1 : after.allocatedBytes() - before.allocatedBytes(),
-          generatorAfter.cpuNanos() - generatorBefore.cpuNanos(),
+          generatorNanos,
+          cpuNanos < 0
+              ? 0
+              : ProcessUsage.othersShare(machineBefore, machineAfter, cpuNanos + generatorNanos, measured.toNanos() / 1e9),
           figures.latency());
     }
   }

@@ -170,6 +170,7 @@ public final class MessageBudget extends ServerStreamTracer.Factory implements S
     private long answered;
 
     private @Nullable AtomicLong unread;
+    @SuppressWarnings("UnusedVariable") // by its updater alone
     private volatile long unreadHere;
 
     /// Taken for the message that is being collected, or [#REFUSED]. Whoever moves it away from a number above 0 decides: the

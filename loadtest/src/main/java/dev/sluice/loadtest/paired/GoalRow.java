@@ -15,9 +15,16 @@ public record GoalRow(String id, String goal, String bound, List<Check> checks, 
   /// One figure and what is asked of it.
   ///
   /// @param what the figure, in words
-  public record Check(String what, Estimate estimate, Goal goal) {
+  /// @param disturbed whether something else is known to have used the machine meanwhile: a figure that was not measured
+  ///     in turns may then be bad because of it
+  public record Check(String what, Estimate estimate, Goal goal, boolean disturbed) {
+    public Check(String what, Estimate estimate, Goal goal) {
+      this(what, estimate, goal, false);
+    }
+
     public Verdict verdict() {
-      return goal.judge(estimate);
+      Verdict verdict = goal.judge(estimate);
+      return verdict == Verdict.FALLS_SHORT && disturbed ? Verdict.TOO_NOISY : verdict;
     }
   }
 

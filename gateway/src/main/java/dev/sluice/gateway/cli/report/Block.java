@@ -3,7 +3,7 @@ package dev.sluice.gateway.cli.report;
 import java.util.List;
 
 /// A part of a report, in the order in which people read. Texts are plain: how they are escaped is the writer's business.
-sealed interface Block {
+public sealed interface Block {
 
   record Heading(int level, String text) implements Block {}
 

@@ -4,7 +4,7 @@ import java.util.List;
 
 /// One HTML page that needs nothing else: style and pictures are inside, there is no script, and the page itself forbids to fetch
 /// anything. Whatever a note or a caller wrote is text in it.
-final class HtmlWriter {
+public final class HtmlWriter {
 
   private static final String STYLE =
       """
@@ -28,6 +28,7 @@ final class HtmlWriter {
       table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
       th, td { padding: .3rem .7rem .3rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--grid); }
       th { color: var(--dim); font-weight: 600; border-color: var(--rule); white-space: nowrap; }
+      td.good { color: var(--green); } td.bad { color: var(--red); }
       .figures { text-align: right; } .figures, .time { white-space: nowrap; }
       .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: 1rem; margin: .6rem 0; }
       figure { margin: 0; padding: .8rem; background: var(--card); border: 1px solid var(--rule); border-radius: 6px; min-width: 0;
@@ -61,7 +62,7 @@ final class HtmlWriter {
 
   private HtmlWriter() {}
 
-  static String write(String title, List<Block> blocks) {
+  public static String write(String title, List<Block> blocks) {
     StringBuilder page = new StringBuilder(1 << 16);
     page.append("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n")
         .append("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n")
@@ -123,7 +124,13 @@ final class HtmlWriter {
   }
 
   private static String style(Block.Table table, int column, String cell) {
-    return table.isFigures(column) ? " class=\"figures\">" : cell.matches("\\d{4}-\\d\\d-\\d\\dT.*Z") ? " class=\"time\">" : ">";
+    String tone = switch (cell) {
+      case "pass" -> " class=\"good\">";
+      case "falls short" -> " class=\"bad\">";
+      default -> "";
+    };
+    return !tone.isEmpty() ? tone
+        : table.isFigures(column) ? " class=\"figures\">" : cell.matches("\\d{4}-\\d\\d-\\d\\dT.*Z") ? " class=\"time\">" : ">";
   }
 
   private static void plot(Block.Plot plot, StringBuilder page) {

@@ -1,5 +1,6 @@
 package dev.sluice.gateway.cli.report;
 
+import static dev.sluice.gateway.cli.report.Frame.number;
 import static java.util.Comparator.comparingDouble;
 
 import com.google.protobuf.Timestamp;
@@ -310,58 +311,6 @@ final class Plots {
       svg.append("<line class=\"%s\" x1=\"%s\" x2=\"%2$s\" y1=\"%s\" y2=\"%s\"/>".formatted(
           style, at, number(middle), number(middle + height)));
     }
-  }
-
-  // --- parts ----------------------------------------------------------------------------------------------------------
-
-  /// From a value to a place.
-  private record Axis(double low, double high, double from, double to) {
-    double at(double value) {
-      return from + (Math.clamp(value, low, high) - low) / (high - low) * (to - from);
-    }
-  }
-
-  private record Frame(int width, int height, int leftMargin, int rightMargin, int topMargin, int bottomMargin) {
-    double left() {
-      return leftMargin;
-    }
-
-    double right() {
-      return width - rightMargin;
-    }
-
-    double top() {
-      return topMargin;
-    }
-
-    double bottom() {
-      return height - bottomMargin;
-    }
-
-    StringBuilder begin(String title) {
-      return new StringBuilder(
-          "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"%s\">".formatted(width, height, HtmlWriter.escape(title)));
-    }
-
-    void gridY(StringBuilder svg, double at, String label) {
-      svg.append("<line class=\"grid\" x1=\"%s\" x2=\"%s\" y1=\"%3$s\" y2=\"%3$s\"/>".formatted(number(left()), number(right()), number(at)));
-      svg.append("<text x=\"%s\" y=\"%s\" text-anchor=\"end\">%s</text>".formatted(number(left() - 5), number(at + 4), HtmlWriter.escape(label)));
-    }
-
-    void tickX(StringBuilder svg, double at, String label) {
-      svg.append("<line class=\"grid\" x1=\"%1$s\" x2=\"%1$s\" y1=\"%2$s\" y2=\"%3$s\"/>".formatted(number(at), number(top()), number(bottom())));
-      String anchor = at < left() + 20 ? "start" : at > right() - 20 ? "end" : "middle";
-      svg.append("<text x=\"%s\" y=\"%s\" text-anchor=\"%s\">%s</text>".formatted(
-          number(at), number(bottom() + 18), anchor, HtmlWriter.escape(label)));
-    }
-
-    String end(StringBuilder svg) {
-      return svg.append("</svg>").toString();
-    }
-  }
-
-  private static String number(double value) {
-    return String.format(Locale.ROOT, "%.1f", value);
   }
 
   private static double millis(Timestamp time) {
