@@ -9,6 +9,7 @@ import java.util.Collection;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
+import java.util.stream.Collectors;
 import org.HdrHistogram.Histogram;
 
 /// Curves of the contenders that are driven over the wire.
@@ -60,7 +61,10 @@ final class BenchPlots {
     if (closed.size() < 2) {
       return List.of();
     }
-    String levels = String.join(", ", closed.stream().map(comparison -> comparison.load().toString().replace(" in flight", "")).toList());
+    String levels =
+        closed.stream()
+            .map(comparison -> comparison.load().toString().replace(" in flight", ""))
+            .collect(Collectors.joining(", "));
     List<Block> plots = new ArrayList<>();
     for (double percentile : new double[] {50, 99}) {
       List<Curve> curves = wired(closed.getFirst()).stream()
