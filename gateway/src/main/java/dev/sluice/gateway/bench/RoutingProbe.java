@@ -136,6 +136,10 @@ public final class RoutingProbe {
 
   /// @param models with two versions each, and the first `rollouts` of them, at most half, in a rollout
   public ManyRollouts manyRollouts(int models, int rollouts) throws IOException, ModelLoadException {
+    if (rollouts < 1 || rollouts > models / 2) {
+      throw new IllegalArgumentException(
+          "%d rollouts among %d models: expected 1 to %d".formatted(rollouts, models, models / 2));
+    }
     try (House small = new House(scratch.resolve("small"), 1, rules);
         House large = new House(scratch.resolve("large"), models, rules)) {
       small.begin(0, 1);

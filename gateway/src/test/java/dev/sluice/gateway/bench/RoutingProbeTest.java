@@ -1,6 +1,7 @@
 package dev.sluice.gateway.bench;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.nio.file.Path;
 import org.junit.jupiter.api.Tag;
@@ -22,10 +23,16 @@ class RoutingProbeTest {
   @Test
   void eachRolloutIsSeenToTakeMemory() throws Exception {
     RoutingProbe probe = new RoutingProbe(scratch, RoutingProbe.RULES_OF_BAD_NEWS, 500, 2);
-    RoutingProbe.ManyRollouts few = probe.manyRollouts(6, 4);
+    RoutingProbe.ManyRollouts few = probe.manyRollouts(8, 4);
     assertThat(few.mappedBytes()).isGreaterThan(4 * 100_000);
     assertThat(few.heapBytes()).isPositive();
     assertThat(few.spread().nanos()).isPositive();
+  }
+
+  @Test
+  void asManyModelsHaveNoRolloutAsHaveOne() {
+    RoutingProbe probe = new RoutingProbe(scratch, RoutingProbe.RULES_OF_BAD_NEWS, 500, 2);
+    assertThatThrownBy(() -> probe.manyRollouts(6, 4)).hasMessage("4 rollouts among 6 models: expected 1 to 3");
   }
 
   @Test
