@@ -146,7 +146,8 @@ class ArchitectureTest {
   @Test
   void onlyTwoClassesMakeStatusesOfFailuresAndTwoOfWhatIsNotReadAtAll() {
     noClasses().that().resideInAPackage("dev.sluice.gateway..")
-        .and().resideOutsideOfPackages("dev.sluice.gateway.cli..", "dev.sluice.gateway.demo..")
+        .and().resideOutsideOfPackages(
+            "dev.sluice.gateway.cli..", "dev.sluice.gateway.demo..", "dev.sluice.gateway.bench..")
         .and().doNotHaveFullyQualifiedName("dev.sluice.gateway.inference.Statuses")
         .and().doNotHaveFullyQualifiedName("dev.sluice.gateway.control.ControlStatuses")
         .and().doNotHaveFullyQualifiedName("dev.sluice.gateway.rpc.UnreadableRequests")

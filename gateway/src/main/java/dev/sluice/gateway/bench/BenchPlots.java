@@ -9,6 +9,7 @@ import java.util.Collection;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
+import java.util.stream.Collectors;
 import org.HdrHistogram.Histogram;
 
 /// Curves of the contenders that are driven over the wire.
@@ -44,7 +45,7 @@ final class BenchPlots {
       if (!curves.isEmpty()) {
         plots.add(plot(
             "Latency by percentile: %s model, %s".formatted(comparison.model().text(), comparison.load()), curves,
-            new double[] {Math.log10(2), 1, 2, 3}, PERCENTILE_TICKS));
+            new double[] {Math.log10(2), 1, 2, 3}, PERCENTILE_TICKS, colours(comparisons)));
       }
     }
     return plots;
@@ -60,7 +61,10 @@ final class BenchPlots {
     if (closed.size() < 2) {
       return List.of();
     }
-    String levels = String.join(", ", closed.stream().map(comparison -> comparison.load().toString().replace(" in flight", "")).toList());
+    String levels =
+        closed.stream()
+            .map(comparison -> comparison.load().toString().replace(" in flight", ""))
+            .collect(Collectors.joining(", "));
     List<Block> plots = new ArrayList<>();
     for (double percentile : new double[] {50, 99}) {
       List<Curve> curves = wired(closed.getFirst()).stream()
@@ -81,7 +85,8 @@ final class BenchPlots {
       plots.add(plot(
           String.format(Locale.ROOT, "p%.0f against requests/s: tiny model, %s in flight", percentile, levels), curves,
           ticks.stream().mapToDouble(Double::doubleValue).toArray(),
-          ticks.stream().map(tick -> GoalTable.number(tick, "")).toArray(String[]::new)));
+          ticks.stream().map(tick -> GoalTable.number(tick, "")).toArray(String[]::new),
+          colours(comparisons)));
     }
     return plots;
   }
@@ -91,7 +96,14 @@ final class BenchPlots {
     return comparison.rounds().keySet().stream().filter(name -> !name.startsWith("ONNX")).limit(LINES_MAX).toList();
   }
 
-  private static Block.Plot plot(String title, List<Curve> curves, double[] ticks, String[] labels) {
+  /// A contender has the same colour in all plots.
+  private static List<String> colours(Collection<Comparison> comparisons) {
+    return comparisons.stream().flatMap(comparison -> wired(comparison).stream()).distinct().toList();
+  }
+
+  /// @param colours the contenders in the order of the style sheet's colours
+  private static Block.Plot plot(
+      String title, List<Curve> curves, double[] ticks, String[] labels, List<String> colours) {
     List<Point> all = curves.stream().flatMap(curve -> curve.points().stream()).toList();
     double right = Math.max(all.stream().mapToDouble(Point::x).max().orElse(1), ticks[ticks.length - 1]);
     double low = Math.floor(all.stream().mapToDouble(point -> Math.log10(point.y())).min().orElse(0));
@@ -108,15 +120,16 @@ final class BenchPlots {
     }
     List<Block.Key> keys = new ArrayList<>();
     List<String> text = new ArrayList<>();
-    for (int i = 0; i < curves.size(); i++) {
+    for (Curve curve : curves) {
       StringBuilder path = new StringBuilder();
-      for (Point point : curves.get(i).points()) {
+      for (Point point : curve.points()) {
         path.append(path.isEmpty() ? 'M' : 'L').append(Frame.number(x.at(point.x()))).append(',')
             .append(Frame.number(y.at(Math.log10(point.y()))));
       }
-      svg.append("<path class=\"line%d\" d=\"%s\"/>".formatted(i, path));
-      keys.add(new Block.Key("line" + i, curves.get(i).name()));
-      text.add(curves.get(i).name());
+      String style = "line" + colours.indexOf(curve.name()) % LINES_MAX;
+      svg.append("<path class=\"%s\" d=\"%s\"/>".formatted(style, path));
+      keys.add(new Block.Key(style, curve.name()));
+      text.add(curve.name());
     }
     return new Block.Plot(title, frame.end(svg), text, keys);
   }

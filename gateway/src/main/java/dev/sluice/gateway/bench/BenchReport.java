@@ -109,7 +109,8 @@ final class BenchReport {
 
   record ContenderDocument(
       String name, double requestsPerSecond, @Nullable Double cpuMicros, @Nullable Double cpuMicrosLow,
-      @Nullable Double cpuMicrosHigh, @Nullable Double bytes, double p50, double p90, double p99, double p999, long failed) {}
+      @Nullable Double cpuMicrosHigh, @Nullable Double bytes, double p50, double p90, double p99, double p999,
+      long failed) {}
 
   String json() {
     Estimate others = others();

@@ -50,7 +50,8 @@ record Comparison(BenchModel model, Load load, Map<String, List<Round>> rounds) 
   private Round round(String contender, int pass) {
     List<Round> its = rounds.get(contender);
     if (its == null) {
-      throw new IllegalArgumentException("contender '%s' was not measured; expected one of %s".formatted(contender, rounds.keySet()));
+      throw new IllegalArgumentException(
+          "contender '%s' was not measured; expected one of %s".formatted(contender, rounds.keySet()));
     }
     return its.get(pass);
   }

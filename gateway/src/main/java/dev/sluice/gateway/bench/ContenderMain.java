@@ -23,9 +23,10 @@ final class ContenderMain {
 
   private ContenderMain() {}
 
-  /// Arguments: `raw COLUMNS`, `protobuf COLUMNS`, `onnx`, `generator SEED`, `routing FOLDER` or `sluice
-  /// REPOSITORY DATA`.
-  public static void main(String[] arguments) throws IOException, StartFailure, OrtException, InterruptedException, ModelLoadException {
+  /// Arguments: `raw COLUMNS`, `protobuf COLUMNS`, `onnx`, `generator SEED`, `routing FOLDER` or `sluice REPOSITORY
+  /// DATA`.
+  public static void main(String[] arguments)
+      throws IOException, StartFailure, OrtException, InterruptedException, ModelLoadException {
     SLF4JBridgeHandler.removeHandlersForRootLogger();
     SLF4JBridgeHandler.install();
     System.setOut(System.err);

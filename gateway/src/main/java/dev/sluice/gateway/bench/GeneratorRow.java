@@ -38,8 +38,8 @@ final class GeneratorRow {
       bench.warmUp(generator, BenchModel.TINY);
       bench.say("measuring the load generator: %d passes".formatted(passes));
       for (int pass = 0; pass < passes; pass++) {
-        closed[pass] = generator.round(BenchModel.TINY, new Load.InFlight(IN_FLIGHT), bench.pace().lead(), bench.pace().round());
-        open[pass] = generator.round(BenchModel.TINY, new Load.Rate(OPEN_PER_SECOND), bench.pace().lead(), bench.pace().round());
+        closed[pass] = round(bench, generator, new Load.InFlight(IN_FLIGHT));
+        open[pass] = round(bench, generator, new Load.Rate(OPEN_PER_SECOND));
       }
     }
     Row row = new Row()
@@ -53,6 +53,10 @@ final class GeneratorRow {
     return onPath("h2load")
         ? agreement(bench, row)
         : row.note("h2load is not installed (Debian: nghttp2-client): the agreement with it is not measured");
+  }
+
+  private static Round round(Bench bench, RemoteGenerator generator, Load load) throws IOException {
+    return generator.round(BenchModel.TINY, load, bench.pace().lead(), bench.pace().round());
   }
 
   /// On the slow model, where the server sets the pace: two generators that measure the same must find the same.
@@ -82,7 +86,8 @@ final class GeneratorRow {
             Estimate.over(passes, i -> Math.max(ours[i], theirs[i]) / Math.min(ours[i], theirs[i])),
             Goal.atMost(1.05, "x"))
         .note(String.format(
-            Locale.ROOT, "slow model, requests/s: here %.1f, h2load %.1f", Estimate.of(ours).median(), Estimate.of(theirs).median()));
+            Locale.ROOT, "slow model, requests/s: here %.1f, h2load %.1f",
+            Estimate.of(ours).median(), Estimate.of(theirs).median()));
   }
 
   private static double h2load(WireContender server, Path body, int inFlight, Duration time)

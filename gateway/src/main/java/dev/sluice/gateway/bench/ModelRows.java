@@ -21,8 +21,8 @@ final class ModelRows {
     return new Row()
         .check("requests/s", slow.ratio(release, onnx, Round::perSecond), Goal.atLeast(0.95, "x"))
         .note(String.format(
-            Locale.ROOT, "requests/s: ONNX Runtime on %d threads %.0f, with gRPC and the load generator on the same cores %.0f;"
-                + " by CPU per request %.2f x",
+            Locale.ROOT, "requests/s: ONNX Runtime on %d threads %.0f, with gRPC and the load generator on the same"
+                + " cores %.0f; by CPU per request %.2f x",
             CORES,
             slow.of(onnx.name(), Round::perSecond).median(),
             slow.of(release.name(), Round::perSecond).median(),
@@ -62,7 +62,8 @@ final class ModelRows {
             medium.of(onnx.name(), Round::cpuMicros).median(),
             medium.of(release.name(), Round::cpuMicros).median()))
         .note(String.format(
-            Locale.ROOT, "rows/s: ONNX Runtime with all %d cores to itself %.0f; with gRPC and the load generator on them %.0f, %.2f x",
+            Locale.ROOT, "rows/s: ONNX Runtime with all %d cores to itself %.0f; with gRPC and the load generator on"
+                + " them %.0f, %.2f x",
             CORES,
             medium.of(cores.name(), Round::perSecond).median(),
             medium.of(release.name(), Round::perSecond).median(),
@@ -112,8 +113,9 @@ final class ModelRows {
     // The generator counts: it is on the same machine. Twice, because the cost of a request depends on the rate.
     double perSecond = 2_000;
     for (int i = 0; i < 3; i++) {
-      perSecond *= MACHINE_SHARE
-          / machineShare(shadowed.round(BenchModel.TINY, new Load.Rate(perSecond), bench.pace().lead(), bench.pace().round()));
+      Round trial =
+          shadowed.round(BenchModel.TINY, new Load.Rate(perSecond), bench.pace().lead(), bench.pace().round());
+      perSecond *= MACHINE_SHARE / machineShare(trial);
       perSecond = Math.clamp(perSecond, 100, 50_000);
     }
     Load load = new Load.Rate(Math.rint(perSecond / 100) * 100);

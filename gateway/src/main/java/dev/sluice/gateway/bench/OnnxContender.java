@@ -30,6 +30,7 @@ record OnnxContender(ChildJvm process, Path repository, int threads, int rows) i
 
   private Round run(BenchModel model, Duration time) throws IOException {
     return Round.parse(process.ask("run %s %d %d %d %d %d".formatted(
-        BenchModel.file(repository, model, 1), model.inputColumns(), model.outputColumns(), rows, threads, time.toMillis())));
+        BenchModel.file(repository, model, 1), model.inputColumns(), model.outputColumns(), rows, threads,
+        time.toMillis())));
   }
 }

@@ -29,7 +29,9 @@ final class OverloadRow {
   static Row measure(Bench bench) throws IOException, InterruptedException {
     WireContender release = bench.release();
     double peak = ModelRows.saturated(bench).of(release.name(), Round::perSecond).median();
-    bench.say(String.format(Locale.ROOT, "offering %.0f/s of the slow model for %d s", OFFERED * peak, bench.pace().overload().toSeconds()));
+    Duration time = bench.pace().overload();
+    bench.say(String.format(
+        Locale.ROOT, "offering %.0f/s of the slow model for %d s", OFFERED * peak, time.toSeconds()));
 
     Answered answered = new Answered();
     List<Double> residentMb = new ArrayList<>();
@@ -37,7 +39,7 @@ final class OverloadRow {
     try (ScheduledExecutorService sampler = Executors.newSingleThreadScheduledExecutor()) {
       var _ = sampler.scheduleAtFixedRate(() -> sample(release, residentMb), 0, 250, TimeUnit.MILLISECONDS);
       storm = release.with(DEADLINE, answered)
-          .round(BenchModel.SLOW, new Load.Rate(OFFERED * peak), LEAD, bench.pace().overload());
+          .round(BenchModel.SLOW, new Load.Rate(OFFERED * peak), LEAD, time);
     }
     Recovery recovery = new Recovery();
     Round after = release.with(DEADLINE, recovery)
@@ -46,9 +48,10 @@ final class OverloadRow {
     int third = residentMb.size() / 3;
     double early = max(residentMb.subList(0, third));
     double late = max(residentMb.subList(2 * third, residentMb.size()));
+    double others = storm.othersShare();
     Row row = new Row()
-        .check("goodput, of peak", Estimate.of(storm.answered() / storm.seconds() / peak), Goal.atLeast(0.9, "x"), storm.othersShare())
-        .check("p99 answered", Estimate.of(answered.millis(99)), Goal.atMost(DEADLINE.toNanos() / 1e6, "ms"), storm.othersShare());
+        .check("goodput, of peak", Estimate.of(storm.perSecond() / peak), Goal.atLeast(0.9, "x"), others)
+        .check("p99 answered", Estimate.of(answered.millis(99)), Goal.atMost(DEADLINE.toNanos() / 1e6, "ms"), others);
     if (early > 0) {
       row.check("memory, late to early", Estimate.of(late / early), Goal.atMost(1.1, "x"));
     } else {
@@ -57,12 +60,13 @@ final class OverloadRow {
     return row
         .check("recovery", Estimate.of(recovery.seconds()), Goal.atMost(1, "s"), after.othersShare())
         .note(String.format(
-            Locale.ROOT, "peak %.0f/s, offered %.0f/s, answered %.0f/s, refused or late %,d; CPU per offered request %.0f µs;"
-                + " resident at most %.0f MB",
+            Locale.ROOT, "peak %.0f/s, offered %.0f/s, answered %.0f/s, refused or late %,d; CPU per offered request"
+                + " %.0f µs; resident at most %.0f MB",
             peak, (storm.answered() + storm.failed()) / storm.seconds(), storm.perSecond(), storm.failed(),
             storm.cpuNanos() / 1e3 / (storm.answered() + storm.failed()), Math.max(early, late)))
         .note(String.format(
-            Locale.ROOT, "afterwards %,d of %,d calls at half of peak failed", after.failed(), after.failed() + after.answered()));
+            Locale.ROOT, "afterwards %,d of %,d calls at half of peak failed",
+            after.failed(), after.failed() + after.answered()));
   }
 
   private static void sample(WireContender contender, List<Double> megabytes) {

@@ -17,7 +17,7 @@ record Pace(Duration warmUp, Duration lead, Duration round, int passes, Duration
   static final Pace FULL =
       new Pace(
           Duration.ofSeconds(10), Duration.ofMillis(200), Duration.ofMillis(1200), 6, Duration.ofSeconds(60),
-          Duration.ofSeconds(10), 5, 20_000);
+          Duration.ofSeconds(10), 3, 20_000);
 
   /// Shows that everything runs, and tells little about speed.
   static final Pace QUICK =

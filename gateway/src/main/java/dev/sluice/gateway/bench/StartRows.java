@@ -75,7 +75,9 @@ final class StartRows {
         ManagedChannel channel =
             Grpc.newChannelBuilder("127.0.0.1:" + port, InsecureChannelCredentials.create()).build();
         try {
-          var _ = GRPCInferenceServiceGrpc.newBlockingStub(channel).withDeadlineAfter(10, TimeUnit.SECONDS).modelInfer(request);
+          var _ = GRPCInferenceServiceGrpc.newBlockingStub(channel)
+              .withDeadlineAfter(10, TimeUnit.SECONDS)
+              .modelInfer(request);
           seconds[i] = (System.nanoTime() - start) / 1e9;
           others[i] =
               ProcessUsage.othersShare(

@@ -46,7 +46,7 @@ class BenchCommandTest {
   void aRowThatDoesNotExistIsRefusedWithThoseThatDo() {
     StringWriter err = new StringWriter();
     assertThat(bench(new StringWriter(), err, "--rows", "tiny,nonsense")).isEqualTo(2);
-    assertThat(err.toString()).contains("'nonsense'").contains("tiny, rollout, alone");
+    assertThat(err.toString()).contains("'nonsense'").contains("tiny, rollout, routing");
   }
 
   private static int bench(StringWriter out, StringWriter err, String... arguments) {

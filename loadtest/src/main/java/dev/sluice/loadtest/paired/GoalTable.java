@@ -14,7 +14,12 @@ public final class GoalTable {
   /// Lines without a line break.
   public static List<String> lines(List<GoalRow> rows) {
     int goalWidth = rows.stream().mapToInt(row -> row.goal().length()).max().orElse(0);
-    int whatWidth = rows.stream().flatMap(row -> row.checks().stream()).mapToInt(check -> check.what().length()).max().orElse(0);
+    int whatWidth =
+        rows.stream()
+            .flatMap(row -> row.checks().stream())
+            .mapToInt(check -> check.what().length())
+            .max()
+            .orElse(0);
     List<String> lines = new ArrayList<>();
     for (GoalRow row : rows) {
       lines.add(padded(row.goal(), goalWidth) + INDENT + row.verdict().text());
@@ -44,7 +49,8 @@ public final class GoalTable {
   /// Three figures that count, and the unit.
   public static String number(double value, String unit) {
     double size = Math.abs(value);
-    String format = size >= 100 || value == Math.rint(value) ? "%,.0f" : size >= 10 ? "%.1f" : size >= 0.1 ? "%.2f" : "%.2g";
+    String format =
+        size >= 100 || value == Math.rint(value) ? "%,.0f" : size >= 10 ? "%.1f" : size >= 0.1 ? "%.2f" : "%.2g";
     String number = String.format(Locale.ROOT, format, value);
     return unit.isEmpty() ? number : number + " " + unit;
   }
