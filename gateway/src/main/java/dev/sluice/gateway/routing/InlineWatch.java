@@ -8,11 +8,12 @@ import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
-/// Stops runs that hold the thread which brought their request for too long.
+/// Stops runs that take too long: those that hold the thread which brought their request, and those of shadows.
 ///
 /// How long a model usually takes says nothing of this request: a batch of thousands, or a loop whose end is in the data, would
 /// keep every other connection of an event loop waiting, for ever in the worst case. Each thread notes its run in a place of its
-/// own, two volatile writes a request, and the timer looks at all places now and then.
+/// own, two volatile writes a request, and the timer looks at all places now and then: a task of its own for each run would cost more
+/// than a small model does.
 final class InlineWatch {
 
   /// After this time a run is stopped at the next look.
@@ -33,7 +34,9 @@ final class InlineWatch {
     }
   }
 
-  private record Run(RunControl control, @Nullable InlineTrust trust, long startedNanos) {}
+  /// @param late null: the control is all there is to tell
+  private record Run(
+      RunControl control, @Nullable InlineTrust trust, @Nullable Runnable late, long startedNanos, long nanosMax) {}
 
   private final Set<Place> places = ConcurrentHashMap.newKeySet();
   private final ThreadLocal<Place> mine =
@@ -53,7 +56,16 @@ final class InlineWatch {
   /// @param trust lost if the run has to be stopped, before it ends; null if there is none to lose
   Place begin(RunControl control, @Nullable InlineTrust trust) {
     Place place = mine.get();
-    place.run = new Run(control, trust, System.nanoTime());
+    place.run = new Run(control, trust, null, System.nanoTime(), RUN_NANOS_MAX);
+    return place;
+  }
+
+  /// The same for a run that has a time of its own.
+  ///
+  /// @param late done before the run is stopped, on the timer's thread and perhaps more than once
+  Place begin(RunControl control, Runnable late, long nanosMax) {
+    Place place = mine.get();
+    place.run = new Run(control, null, late, System.nanoTime(), nanosMax);
     return place;
   }
 
@@ -61,10 +73,14 @@ final class InlineWatch {
     long now = System.nanoTime();
     for (Place place : places) {
       Run run = place.run;
-      if (run != null && now - run.startedNanos() > RUN_NANOS_MAX) {
+      if (run != null && now - run.startedNanos() > run.nanosMax()) {
         InlineTrust trust = run.trust();
         if (trust != null) {
           trust.lose(); // first: what is on its way to other threads must not follow
+        }
+        Runnable late = run.late();
+        if (late != null) {
+          late.run();
         }
         run.control().terminate();
       }

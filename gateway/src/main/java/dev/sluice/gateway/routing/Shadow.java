@@ -14,9 +14,7 @@ import dev.sluice.runtime.model.RunControl;
 import dev.sluice.runtime.tensor.Tensor;
 import java.time.Duration;
 import java.util.List;
-import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.ThreadLocalRandom;
-import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
@@ -327,18 +325,13 @@ final class Shadow implements AutoCloseable {
     AtomicBoolean settled = new AtomicBoolean();
     long startedNanos = System.nanoTime();
     long timeoutNanos = timeoutNanos();
-    ScheduledFuture<?> timeout =
-        lanes
-            .timer()
-            .schedule(
-                () -> {
-                  if (settled.compareAndSet(false, true)) {
-                    control.terminate();
-                    failed(copy, assignment, variant, timeoutNanos, silent);
-                  }
-                },
-                timeoutNanos,
-                TimeUnit.NANOSECONDS);
+    Runnable late =
+        () -> {
+          if (settled.compareAndSet(false, true)) {
+            failed(copy, assignment, variant, timeoutNanos, silent);
+          }
+        };
+    InlineWatch.Place place = lanes.inlineWatch().begin(control, late, timeoutNanos);
     running = control;
     if (closed) {
       control.terminate(); // close() may have looked before there was anything to stop
@@ -355,14 +348,16 @@ final class Shadow implements AutoCloseable {
       }
     } finally {
       running = null;
-      timeout.cancel(false);
+      place.end();
       version.release();
     }
     long nanos = System.nanoTime() - startedNanos;
     if (closed || !settled.compareAndSet(false, true)) {
       return Ran.NOT;
     }
-    if (outputs == null || !AnswerCheck.fits(outputs, copy.request().outputs(), version.signature())) {
+    if (outputs == null
+        || nanos > timeoutNanos // in time for the watch, which looks now and then
+        || !AnswerCheck.fits(outputs, copy.request().outputs(), version.signature())) {
       failed(copy, assignment, variant, nanos, silent);
       return Ran.NOT;
     }

@@ -15,6 +15,11 @@ public final class ModelVersion {
   /// One eighth of each new measurement: a handful of runs to follow a change, one slow run to be forgotten.
   private static final int SMOOTHING_SHIFT = 3;
 
+  /// A run that lost its processor for some milliseconds counts for at most this many usual ones, so that it at most doubles what is
+  /// usual: else each would send the next fifty requests of a quick model to the queue. Ten slow runs in a row still make a thousandfold,
+  /// and a run that had to be stopped counts in full.
+  private static final int OUTLIER_MAX = 8;
+
   private final String model;
   private final long version;
   private final Session session;
@@ -120,7 +125,9 @@ public final class ModelVersion {
     long start = System.nanoTime();
     try {
       List<Tensor> answer = session.run(inputs, outputs, control);
-      recordRun(System.nanoTime() - start);
+      long nanos = System.nanoTime() - start;
+      long typical = typicalRunNanos();
+      recordRun(typical == 0 ? nanos : Math.min(nanos, OUTLIER_MAX * typical));
       return answer;
     } catch (ModelExecutionException e) {
       // A run that was stopped would have taken even longer.

@@ -76,6 +76,16 @@ class ModelVersionTest {
     assertThat(version.typicalRunNanos()).isPositive().isLessThan(before / 2);
   }
 
+  @Test
+  void oneRunThatLostItsProcessorHardlyChangesWhatIsTypical() throws Exception {
+    ModelVersion version = new ModelVersion("m", 1, session, ModelProfile.defaults(), 1);
+    version.run(List.of(), List.of("y"), RunControl.none()); // takes thousands of nanoseconds, after runs of one
+    assertThat(version.typicalRunNanos()).isEqualTo(1); // 1 + (8 - 1) / 8
+    ModelVersion slower = new ModelVersion("m", 2, session, ModelProfile.defaults(), 8);
+    slower.run(List.of(), List.of("y"), RunControl.none());
+    assertThat(slower.typicalRunNanos()).isEqualTo(8 + (64 - 8) / 8);
+  }
+
   /// Threads take and return leases while one retires: no run on a closed session, exactly one close, no lease lost.
   @Test
   void leasesAndRetirementRaceSafely() throws Exception {
