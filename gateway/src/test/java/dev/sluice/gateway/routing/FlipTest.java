@@ -154,6 +154,7 @@ class FlipTest {
       stopRules:
         - error-rate: { limit: 1% }
         - fallback-rate: { limit: 1% }
+      fallback: { timeout: 30s }
       """;
 
   /// A router over real models, without a server and without a control plane.

@@ -20,6 +20,7 @@ import dev.sluice.runtime.tensor.Datatype;
 import dev.sluice.runtime.tensor.Shape;
 import dev.sluice.runtime.tensor.Tensor;
 import dev.sluice.runtime.testing.OnnxGraph;
+import dev.sluice.runtime.testing.OnnxModels;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
@@ -104,6 +105,8 @@ class ResponseCacheTest {
       ByteString before = y(gateway, 1, 2);
       awaitMisses(gateway, 1);
       assertThat(y(gateway, 1, 2)).isEqualTo(before);
+      // Other dice: what a new session draws is what the old one drew, after as many runs.
+      OnnxModels.linear(3, 1, 2).writeTo(models, "m", 1);
       gateway.gateway().repository().load("m", 1);
       ByteString after = y(gateway, 1, 2);
       assertThat(after).isNotEqualTo(before);
