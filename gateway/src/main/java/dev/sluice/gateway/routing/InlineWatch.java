@@ -6,13 +6,14 @@ import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
 
 /// Stops runs that take too long: those that hold the thread which brought their request, and those of shadows.
 ///
 /// How long a model usually takes says nothing of this request: a batch of thousands, or a loop whose end is in the data, would
 /// keep every other connection of an event loop waiting, for ever in the worst case. Each thread notes its run in a place of its
-/// own, two volatile writes a request, and the timer looks at all places now and then: a task of its own for each run would cost more
+/// own, two writes a request, and the timer looks at all places now and then: a task of its own for each run would cost more
 /// than a small model does.
 final class InlineWatch {
 
@@ -27,10 +28,12 @@ final class InlineWatch {
   /// Where one thread notes its run.
   static final class Place {
     private final Thread thread = Thread.currentThread();
-    private volatile @Nullable Run run;
+
+    /// Written without a fence: the timer may see a run some moments late, and looks for those of milliseconds.
+    private final AtomicReference<@Nullable Run> run = new AtomicReference<>();
 
     void end() {
-      run = null;
+      run.setRelease(null);
     }
   }
 
@@ -54,9 +57,10 @@ final class InlineWatch {
   /// A run begins on this thread; the place's `end` follows.
   ///
   /// @param trust lost if the run has to be stopped, before it ends; null if there is none to lose
-  Place begin(RunControl control, @Nullable InlineTrust trust) {
+  /// @param nowNanos by [System#nanoTime]
+  Place begin(RunControl control, @Nullable InlineTrust trust, long nowNanos) {
     Place place = mine.get();
-    place.run = new Run(control, trust, null, System.nanoTime(), RUN_NANOS_MAX);
+    place.run.setRelease(new Run(control, trust, null, nowNanos, RUN_NANOS_MAX));
     return place;
   }
 
@@ -65,14 +69,14 @@ final class InlineWatch {
   /// @param late done before the run is stopped, on the timer's thread and perhaps more than once
   Place begin(RunControl control, Runnable late, long nanosMax) {
     Place place = mine.get();
-    place.run = new Run(control, null, late, System.nanoTime(), nanosMax);
+    place.run.setRelease(new Run(control, null, late, System.nanoTime(), nanosMax));
     return place;
   }
 
   private void look() {
     long now = System.nanoTime();
     for (Place place : places) {
-      Run run = place.run;
+      Run run = place.run.getAcquire();
       if (run != null && now - run.startedNanos() > run.nanosMax()) {
         InlineTrust trust = run.trust();
         if (trust != null) {

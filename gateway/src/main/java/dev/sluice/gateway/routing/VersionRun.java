@@ -73,7 +73,7 @@ final class VersionRun implements QueuedRequest.Completion {
   /// @return false if it has to go to the queue: no instance is free, or it took too long
   boolean tryHere(@Nullable InlineTrust trust) {
     RunControl control = RunControl.create();
-    InlineWatch.Place place = lanes.inlineWatch().begin(control, trust);
+    InlineWatch.Place place = lanes.inlineWatch().begin(control, trust, startedNanos);
     try {
       return queued.tryRunHere(control);
     } finally {

@@ -279,7 +279,7 @@ public final class MessageBudget extends ServerStreamTracer.Factory implements S
       if (TAKEN.compareAndSet(this, complete, 0)) {
         synchronized (this) {
           if (large == null) {
-            large = new ArrayDeque<>();
+            large = new ArrayDeque<>(1);
           }
           large.add(new Message(number, complete));
           hasLarge = true;

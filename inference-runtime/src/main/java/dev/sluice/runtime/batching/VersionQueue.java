@@ -166,10 +166,12 @@ public final class VersionQueue {
     giveInstanceBack();
     letGo(request);
     if (outputs != null) {
-      long inferNanos = time.nanos() - startedNanos;
+      long endedNanos = time.nanos();
+      long inferNanos = endedNanos - startedNanos;
       pace.ran(inferNanos);
       version.statistics().executed(request.rows(), 0, inferNanos, 0);
-      answered(request, outputs, 0, 0, inferNanos, 0);
+      version.statistics().succeededAtOnce(request.rows(), endedNanos - request.startedNanos, inferNanos);
+      tellAnswer(request, outputs);
     } else if (why != null) {
       failed(request, why);
     }
@@ -717,6 +719,15 @@ public final class VersionQueue {
       request.outcome = outcome;
     }
     tellInTurn();
+  }
+
+  /// For who is not told in turn.
+  private void tellAnswer(QueuedRequest request, List<Tensor> outputs) {
+    try {
+      request.completion.succeeded(outputs);
+    } catch (RuntimeException | Error e) {
+      log.error("a caller of {} failed on its answer", version, e);
+    }
   }
 
   /// One thread tells at a time; one that comes meanwhile leaves its outcome to it.
