@@ -327,7 +327,7 @@ public final class Gateway implements AutoCloseable {
     }
   }
 
-  /// The last thing before readiness: by now nobody waits for a model, and the listeners refuse calls with UNAVAILABLE.
+  /// The last thing before readiness. The listeners answer by now whoever does not wait for that.
   private void warmUp(EventLoops loops, Executor slow) {
     if (config.warmUp().isPositive()) {
       var _ =

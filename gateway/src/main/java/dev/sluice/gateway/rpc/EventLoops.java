@@ -19,8 +19,8 @@ import java.net.UnixDomainSocketAddress;
 import java.util.concurrent.TimeUnit;
 
 /// The threads that accept, read, compute small models and write: as many as there are processors, for all listeners of
-/// inference together. gRPC's own would be twice as many and shared with every channel of the process; two loops on one
-/// processor take turns in the middle of each other's requests.
+/// inference together. gRPC's own would be shared with every channel of the process; two loops on one processor take turns in the
+/// middle of each other's requests.
 ///
 /// A connection stays with its loop for life. Epoll on Linux, NIO elsewhere.
 public final class EventLoops implements AutoCloseable {
