@@ -37,12 +37,17 @@ public final class ByteBudget {
   /// @param held what the same request has taken before
   /// @return false if there is no room for them; nothing is taken then
   public boolean tryTake(long count, long held) {
-    long all = taken.addAndGet(count);
-    if (all > bytesMax && all > held + count) {
-      taken.addAndGet(-count);
-      return false;
+    while (true) {
+      // Never taken and given back again: in between, others would be refused for what is not there.
+      long before = taken.get();
+      long all = before + count;
+      if (all > bytesMax && all > held + count) {
+        return false;
+      }
+      if (taken.compareAndSet(before, all)) {
+        return true;
+      }
     }
-    return true;
   }
 
   /// For what is there already, room or not.

@@ -105,13 +105,13 @@ final class InferReader {
           return rest(walk, window, memory);
         }
       }
+      byte[] others = Arrays.copyOf(walk.others, walk.othersLength);
+      ByteBuffer[] raws = walk.raws();
+      return walk.message(memory.build(), () -> withRaws(raws, ModelInferRequest.parseFrom(others).toBuilder()));
     } catch (IOException | RuntimeException | Error e) {
       memory.build().release();
       throw e;
     }
-    byte[] others = Arrays.copyOf(walk.others, walk.othersLength);
-    ByteBuffer[] raws = walk.raws();
-    return walk.message(memory.build(), () -> withRaws(raws, ModelInferRequest.parseFrom(others).toBuilder()));
   }
 
   private static boolean addRaw(Walk walk, Window window, RequestMemory.Builder memory) throws IOException {

@@ -43,6 +43,9 @@ final class CandidateAttempt implements VersionRun.Completion {
   /// When its run began, in the queue; until then, when it was handed over.
   private volatile long runStartedNanos = startedNanos;
 
+  /// Whether a run has begun: what waited only says nothing of how long runs take.
+  private volatile boolean begun;
+
   private volatile @Nullable Future<?> timeout;
   private volatile @Nullable VersionRun run;
 
@@ -114,6 +117,7 @@ final class CandidateAttempt implements VersionRun.Completion {
   @Override
   public boolean isWanted() {
     runStartedNanos = System.nanoTime();
+    begun = true;
     return !settled.get() && !Exposure.isFlipped(rollout.ledger().exposure());
   }
 
@@ -135,7 +139,7 @@ final class CandidateAttempt implements VersionRun.Completion {
 
   @Override
   public void failed(InferenceFailure failure, long nanos) {
-    rollout.trust().failed(System.nanoTime() - runStartedNanos);
+    distrust();
     switch (failure.kind()) {
       // An input that is wrong is so for the baseline too, which then says so.
       case EXECUTION_FAILED, OUT_OF_MEMORY, INVALID_REQUEST -> giveUp(FallbackReason.FAILED, true);
@@ -185,8 +189,15 @@ final class CandidateAttempt implements VersionRun.Completion {
   private void expire() {
     VersionRun started = run;
     if (giveUp(FallbackReason.LATE, false) && started != null) {
-      rollout.trust().lose();
+      distrust();
       started.cancel();
+    }
+  }
+
+  /// A run that has given no answer for too long is one that could hold an event loop.
+  private void distrust() {
+    if (begun) {
+      rollout.trust().failed(System.nanoTime() - runStartedNanos);
     }
   }
 

@@ -8,6 +8,8 @@ import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /// Stops runs that take too long: those that hold the thread which brought their request, and those of shadows.
 ///
@@ -16,6 +18,8 @@ import org.jspecify.annotations.Nullable;
 /// own, two writes a request, and the timer looks at all places now and then: a task of its own for each run would cost more
 /// than a small model does.
 final class InlineWatch {
+
+  private static final Logger log = LoggerFactory.getLogger(InlineWatch.class);
 
   /// After this time a run is stopped at the next look.
   static final long RUN_NANOS_MAX = Duration.ofMillis(20).toNanos();
@@ -78,17 +82,30 @@ final class InlineWatch {
     for (Place place : places) {
       Run run = place.run.getAcquire();
       if (run != null && now - run.startedNanos() > run.nanosMax()) {
-        InlineTrust trust = run.trust();
-        if (trust != null) {
-          trust.lose(); // first: what is on its way to other threads must not follow
-        }
-        Runnable late = run.late();
-        if (late != null) {
-          late.run();
-        }
-        run.control().terminate();
+        stop(run);
       }
     }
     places.removeIf(place -> !place.thread.isAlive());
+  }
+
+  /// Whatever goes wrong with one run, the others are still watched: a timer does not repeat a task that has thrown.
+  private static void stop(Run run) {
+    try {
+      InlineTrust trust = run.trust();
+      if (trust != null) {
+        trust.lose(); // first: what is on its way to other threads must not follow
+      }
+      Runnable late = run.late();
+      if (late != null) {
+        late.run();
+      }
+    } catch (RuntimeException | Error e) {
+      log.error("a run that takes too long could not be reported", e);
+    }
+    try {
+      run.control().terminate();
+    } catch (RuntimeException | Error e) {
+      log.error("a run that takes too long could not be stopped", e);
+    }
   }
 }

@@ -8,6 +8,7 @@ import dev.sluice.router.assignment.Variant;
 import dev.sluice.router.observation.Observation;
 import dev.sluice.router.stop.StopRule;
 import dev.sluice.router.stop.StopRule.Counted;
+import dev.sluice.runtime.linux.LinuxCalls;
 import dev.sluice.runtime.model.ModelExecutionException;
 import dev.sluice.runtime.model.ModelVersion;
 import dev.sluice.runtime.model.RunControl;
@@ -194,6 +195,7 @@ final class Shadow implements AutoCloseable {
   }
 
   private void runCopies() {
+    LinuxCalls.lowerPriorityOfThisThread(LinuxCalls.COMPUTING); // as the threads of live runs: neither before them nor behind
     boolean busy = false;
     while (!closed) {
       Copy oldest = takeAll();
@@ -246,7 +248,7 @@ final class Shadow implements AutoCloseable {
           run(copy);
         }
         copy.request().memory().release();
-      } catch (RuntimeException e) {
+      } catch (RuntimeException | Error e) {
         log.error("a shadow copy of rollout '{}' failed in the gateway itself", rollout.note().name(), e);
       }
     }

@@ -108,6 +108,12 @@ public final class MessageBudget extends ServerStreamTracer.Factory implements S
           super.onHalfClose();
         }
       }
+
+      @Override
+      public void onReady() {
+        counted.answersLeft();
+        super.onReady();
+      }
     };
   }
 
@@ -255,7 +261,13 @@ public final class MessageBudget extends ServerStreamTracer.Factory implements S
       collecting.remove(this);
       ServerCall<?, ?> open = call;
       long before = taken;
-      if (open == null || before < 0 || (before == 0 && !mine) || !TAKEN.compareAndSet(this, before, REFUSED)) {
+      if (open == null || before < 0 || (before == 0 && !mine)) {
+        return;
+      }
+      if (!TAKEN.compareAndSet(this, before, REFUSED)) {
+        if (taken > 0) {
+          collecting.add(this); // it has taken more meanwhile
+        }
         return;
       }
       release(before);
@@ -265,7 +277,11 @@ public final class MessageBudget extends ServerStreamTracer.Factory implements S
         told.onCancel(); // a stream may have answers on their way, and a call that is closed takes none
       }
       String sentence = "the gateway holds as many bytes of requests as it may, " + budget.bytesMax();
-      open.close(status(sentence), details(sentence));
+      try {
+        open.close(status(sentence), details(sentence));
+      } catch (IllegalStateException closed) {
+        // Its service was first; what it had taken is free all the same.
+      }
     }
 
     @Override
@@ -308,6 +324,10 @@ public final class MessageBudget extends ServerStreamTracer.Factory implements S
       long before = answered;
       answered = before + bytes;
       if (answered > FREE_BYTES) {
+        ServerCall<?, ?> open = call;
+        if (open != null && open.isReady()) {
+          answersLeft();
+        }
         long count = answered - Math.max(before, FREE_BYTES);
         budget.takeAnyway(count);
         hold(count);
@@ -315,7 +335,20 @@ public final class MessageBudget extends ServerStreamTracer.Factory implements S
         if (connection != null && held != ENDED) {
           connection.addAndGet(count);
           UNREAD_HERE.addAndGet(this, count);
+          if (held == ENDED) {
+            connection.addAndGet(-UNREAD_HERE.getAndSet(this, 0));
+          }
         }
+      }
+    }
+
+    /// All but some kilobytes of what was answered so far: the transport takes more again.
+    private void answersLeft() {
+      AtomicLong connection = unread;
+      long count = UNREAD_HERE.getAndSet(this, 0);
+      if (connection != null && count > 0) {
+        connection.addAndGet(-count);
+        release(count);
       }
     }
 

@@ -64,9 +64,14 @@ final class Pace {
     spreadNanos.setOpaque(nanos >> SPREAD_SHIFT);
   }
 
-  /// A run left requests behind that wait, so it took as many as it could.
+  /// A run took as many as it could, or more than were thought possible.
   void filled(int requests) {
     requestsPerRun += (requests - requestsPerRun) / (1 << AVERAGE_SHIFT);
+  }
+
+  /// How many requests a run takes when more wait.
+  double requestsPerRun() {
+    return requestsPerRun;
   }
 
   /// How long a run takes; 0 when nobody knows.

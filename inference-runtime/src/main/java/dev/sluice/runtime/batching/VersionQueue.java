@@ -368,7 +368,7 @@ public final class VersionQueue {
     boolean dropped = false;
     for (int i = 0; i < requests.size(); i++) {
       QueuedRequest request = requests.get(i);
-      if (request.hasDeadline && !request.isAlone && request.finishNanos - now < runNanos) {
+      if (request.hasDeadline && !request.isAlone && request.finishNanos - now < pace.longRunNanos()) {
         leave(request, QueuedRequest.State.DONE);
         todo.refuse(
             request, new NoAnswer.TooLate(runNanos, Math.max(0, request.finishNanos - now), false, retryNanos()));
@@ -402,7 +402,9 @@ public final class VersionQueue {
     }
     if (line.isEmpty()) {
       standing.ranEmpty();
-    } else {
+    }
+    // All that came is no proof that a run takes no more, but it takes as many as it took.
+    if (!line.isEmpty() || requests.size() > pace.requestsPerRun()) {
       pace.filled(requests.size());
     }
     return batch;
@@ -457,7 +459,8 @@ public final class VersionQueue {
     }
     for (int i = 0; i < todo.refused.size(); i++) {
       NoAnswer why = todo.refused.get(i).why();
-      if (!(why instanceof NoAnswer.TimedOut || (why instanceof NoAnswer.TooLate late && late.alone()))) {
+      // One caller with too little time says nothing of the room that others have.
+      if (!(why instanceof NoAnswer.TimedOut || why instanceof NoAnswer.TooLate)) {
         overloadedNanos = time.nanos();
         overloaded = true;
       }
@@ -563,6 +566,9 @@ public final class VersionQueue {
       outputs = version.run(batch.inputs(), requests.getFirst().outputs(), control);
       computedNanos = time.nanos();
     } catch (ModelExecutionException | RuntimeException | Error e) {
+      if (e instanceof ModelExecutionException broken && broken.kind() == ModelExecutionException.Kind.TERMINATED) {
+        stopped(time.nanos() - startedNanos);
+      }
       runOneByOne(requests); // one request's fault is not its mates'
       return;
     }

@@ -1,5 +1,6 @@
 package dev.sluice.runtime.batching;
 
+import dev.sluice.runtime.linux.LinuxCalls;
 import dev.sluice.runtime.model.ModelVersion;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentMap;
@@ -13,7 +14,7 @@ import org.jspecify.annotations.Nullable;
 /// The queue of every version that has had a request, and the threads that they share.
 ///
 /// There are as many threads as runs in progress, and those that ended less than ten seconds ago: the versions'
-/// instances bound them, and a version that nobody asks costs none. A queue goes with its version: when the version is
+/// instances bound them, and a version that nobody asks costs none. They give way to threads that do not compute. A queue goes with its version: when the version is
 /// closed its last request has ended.
 public final class VersionQueues implements AutoCloseable {
 
@@ -34,7 +35,15 @@ public final class VersionQueues implements AutoCloseable {
             IDLE_SECONDS,
             TimeUnit.SECONDS,
             new SynchronousQueue<>(),
-            task -> Thread.ofPlatform().daemon().name("sluice-model-" + number.incrementAndGet()).unstarted(task));
+            task ->
+                Thread.ofPlatform()
+                    .daemon()
+                    .name("sluice-model-" + number.incrementAndGet())
+                    .unstarted(
+                        () -> {
+                          LinuxCalls.lowerPriorityOfThisThread(LinuxCalls.COMPUTING);
+                          task.run();
+                        }));
   }
 
   /// @param leased by the caller

@@ -24,6 +24,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /// One ONNX model in memory; ONNX Runtime lets any number of threads run it at the same time.
 ///
@@ -31,6 +33,11 @@ import org.jspecify.annotations.Nullable;
 /// into the answer's array. Everything native that a run makes is closed before it returns, or kept in a [RunSlot] for the
 /// next one.
 final class OnnxSession implements Session {
+  private static final Logger log = LoggerFactory.getLogger(OnnxSession.class);
+
+  /// What keeping native tensors saves is some microseconds; the run that proves a slot is not to be felt.
+  private static final long SLOT_RUN_NANOS_MAX = 1_000_000;
+
   private final OrtEnvironment environment;
   private final Engines engines;
   private final Signature signature;
@@ -101,39 +108,45 @@ final class OnnxSession implements Session {
         return answer;
       }
     }
+    long startedNanos = System.nanoTime();
     List<Tensor> answer =
         control == RunControl.none()
             ? run(engine, inputs, outputs, (OrtSession.RunOptions) null)
             : runUnder(control, engine, inputs, outputs);
     if (slot != null) {
       slots.outputsVary(); // what it failed on was the slot itself
-    } else if (slots.areWorthIt(inputs, outputs)) {
-      RunSlot next = RunSlot.after(engine, environment, buffers, inputs, answer);
-      if (next != null) {
-        leave(next, inputs, answer);
-      }
+    } else if (System.nanoTime() - startedNanos < SLOT_RUN_NANOS_MAX && slots.areWorthIt(inputs, outputs)) {
+      leaveSlot(engine, inputs, outputs, answer);
     }
     return answer;
   }
 
-  /// The first slot has to show that it gives the answer that the model gave without it.
-  private void leave(RunSlot slot, List<Tensor> inputs, List<Tensor> answer)
-      throws OrtException, ModelExecutionException {
-    if (!slots.areProven()) {
-      try (InputTensors given = slot.holdsInputs() ? null : new InputTensors(environment, buffers, casts, inputs)) {
-        if (!slot.repeats(inputs, given, answer)) {
-          slot.close();
-          slots.outputsVary();
-          return;
-        }
-      } catch (OrtException e) {
-        slot.close();
-        slots.outputsVary();
+  /// A slot that has shown that it gives the answer that the model gave without it. The caller has its answer, whatever happens here.
+  private void leaveSlot(Engine engine, List<Tensor> inputs, List<String> outputs, List<Tensor> answer) {
+    RunSlot slot = null;
+    try {
+      slot = RunSlot.after(engine, environment, buffers, inputs, answer);
+      if (slot == null) {
         return;
       }
-      slots.proven();
+      if (slots.areProven(outputs) || (repeats(slot, inputs, answer) && slots.proven(outputs))) {
+        slots.give(slot);
+        return;
+      }
+    } catch (OrtException | ModelExecutionException e) {
+      log.debug("no native tensors are kept for this model", e);
     }
-    slots.give(slot);
+    if (slot != null) {
+      slot.close();
+    }
+    slots.outputsVary();
+  }
+
+  private boolean repeats(RunSlot slot, List<Tensor> inputs, List<Tensor> answer)
+      throws OrtException, ModelExecutionException {
+    try (InputTensors given = slot.holdsInputs() ? null : new InputTensors(environment, buffers, casts, inputs)) {
+      return slot.repeats(inputs, given, answer);
+    }
   }
 
   /// Null if the run failed: perhaps because its outputs are not what the slot has room for, so that it has to be tried without.

@@ -2,6 +2,8 @@ package dev.sluice.runtime.onnx;
 
 import dev.sluice.runtime.tensor.Tensor;
 import java.util.List;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReferenceArray;
 import org.jspecify.annotations.Nullable;
@@ -11,6 +13,7 @@ import org.jspecify.annotations.Nullable;
 /// Taking and giving back are a compare-and-set each. A slot that finds no place drives out another one, whose shapes may never
 /// come again.
 final class RunSlots {
+  private static final int PROVEN_MAX = 64;
   private static final int PLACES = Math.clamp(2L * Runtime.getRuntime().availableProcessors(), 4, 32);
 
   private final AtomicReferenceArray<@Nullable RunSlot> places = new AtomicReferenceArray<>(PLACES);
@@ -19,7 +22,9 @@ final class RunSlots {
   /// What the last run without a slot looked like. Shapes that come once are not worth one.
   private volatile int lastWithout;
 
-  private volatile boolean proven;
+  /// The outputs, as they were asked for together, of which it is known that the model writes them where it is told to.
+  private final Set<List<String>> proven = ConcurrentHashMap.newKeySet();
+
   private volatile boolean outputsVary;
 
   /// A slot for such a run, or null.
@@ -70,13 +75,17 @@ final class RunSlots {
     return again;
   }
 
-  /// Whether this model is known to write its outputs where it is told to.
-  boolean areProven() {
-    return proven;
+  boolean areProven(List<String> outputs) {
+    return proven.contains(outputs);
   }
 
-  void proven() {
-    proven = true;
+  /// @return false if there are too many kinds of requests to keep
+  boolean proven(List<String> outputs) {
+    if (proven.size() >= PROVEN_MAX) {
+      return false;
+    }
+    proven.add(List.copyOf(outputs));
+    return true;
   }
 
   void close() {

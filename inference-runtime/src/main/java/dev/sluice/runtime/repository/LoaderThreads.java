@@ -1,5 +1,6 @@
 package dev.sluice.runtime.repository;
 
+import dev.sluice.runtime.linux.LinuxCalls;
 import dev.sluice.runtime.model.ModelLoadException;
 import dev.sluice.runtime.model.ModelLoadException.Kind;
 import dev.sluice.runtime.model.ModelVersion;
@@ -57,7 +58,7 @@ final class LoaderThreads implements AutoCloseable {
                     .unstarted(
                         () -> {
                           if (nice) {
-                            LinuxCalls.lowerPriorityOfThisThread();
+                            LinuxCalls.lowerPriorityOfThisThread(LinuxCalls.NICEST);
                           }
                           work.run();
                         }));
