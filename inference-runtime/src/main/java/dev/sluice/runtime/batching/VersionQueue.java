@@ -368,7 +368,7 @@ public final class VersionQueue {
     boolean dropped = false;
     for (int i = 0; i < requests.size(); i++) {
       QueuedRequest request = requests.get(i);
-      if (request.hasDeadline && !request.isAlone && request.finishNanos - now < pace.longRunNanos()) {
+      if (request.hasDeadline && !request.isAlone && request.finishNanos - now < runNanos) {
         leave(request, QueuedRequest.State.DONE);
         todo.refuse(
             request, new NoAnswer.TooLate(runNanos, Math.max(0, request.finishNanos - now), false, retryNanos()));
