@@ -67,11 +67,6 @@ public final class Lanes implements AutoCloseable {
     return queues.waiting();
   }
 
-  /// Whether live requests wait because all instances of their version are busy.
-  boolean isBackedUp() {
-    return queues.isBackedUp();
-  }
-
   /// Whether a copy may run beside live requests: none waits for an instance, and the processors have room.
   boolean admitsCopy() {
     return pressure.admitsCopy() && !queues.isBackedUp();
