@@ -788,6 +788,12 @@ public final class EvidenceLedger {
         : scales.evidence(test);
   }
 
+  /// Whether a test's evidence is at least this much at this moment.
+  public boolean hasReached(ArmedRule test, double level) {
+    // What was last weighed is at least what the good events since then have left of it. Hardly any test was ever near.
+    return scales.evidence(test) >= level && evidence(test) >= level;
+  }
+
   /// Events of the present step dispatched so long ago that all of them must have ended, without those that taught nothing.
   public long maturedInStep(Counted counted) {
     int i = counted.ordinal();
@@ -808,6 +814,11 @@ public final class EvidenceLedger {
   /// The evidence that the candidate fails less than `margins[index]` times as often as the baseline.
   public double acceptance(int index) {
     return scales.acceptance(index);
+  }
+
+  /// Whether any rule holds the rollout.
+  public boolean isHolding() {
+    return words.get(HOLDING) != 0;
   }
 
   /// The rules that hold the rollout, in the order of the note.
