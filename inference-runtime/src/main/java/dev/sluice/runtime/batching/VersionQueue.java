@@ -132,6 +132,11 @@ public final class VersionQueue {
     }
   }
 
+  /// About how long a request that came now would wait for an instance. Looks at the queue without holding it.
+  public long expectedWaitNanos() {
+    return busy.get() < scheduling.instances() ? 0 : pace.waitNanos(waiting);
+  }
+
   /// Whether requests wait because every instance is busy.
   public boolean isBackedUp() {
     return waiting > 0 && busy.get() >= scheduling.instances();
@@ -271,6 +276,8 @@ public final class VersionQueue {
     if (runNanos == 0 || (leftNanos == Long.MAX_VALUE && !mayExpire)) {
       return null;
     }
+    long longRunNanos = pace.longRunNanos();
+    standing.asked(mayExpire ? Math.min(leftNanos - longRunNanos, request.timeoutNanos) : leftNanos - longRunNanos, now);
     boolean alone = line.isEmpty() && busy.get() < scheduling.instances();
     long waitNanos = alone ? 0 : pace.waitNanos(line.ahead(request.level, request.tenant));
     if (mayExpire && waitNanos > request.timeoutNanos) {
@@ -278,7 +285,7 @@ public final class VersionQueue {
     }
     // On an idle instance it costs nobody else's time: only what has hardly a chance is refused.
     request.isAlone = alone;
-    if (leftNanos >= (alone ? pace.shortRunNanos() : waitNanos + pace.longRunNanos())) {
+    if (leftNanos >= (alone ? pace.shortRunNanos() : waitNanos + longRunNanos)) {
       return null;
     }
     if (alone && leftNanos > 0 && pace.mayTry(now, leftNanos)) {
@@ -331,6 +338,9 @@ public final class VersionQueue {
   private Todo dispatch() {
     Todo todo = new Todo();
     if (line.isEmpty()) {
+      if (busy.get() == 0) {
+        line.rest();
+      }
       return todo;
     }
     long now = time.nanos();
@@ -400,9 +410,6 @@ public final class VersionQueue {
         turns.add(request);
       }
     }
-    if (line.isEmpty()) {
-      standing.ranEmpty();
-    }
     // All that came is no proof that a run takes no more, but it takes as many as it took.
     if (!line.isEmpty() || requests.size() > pace.requestsPerRun()) {
       pace.filled(requests.size());
@@ -415,6 +422,9 @@ public final class VersionQueue {
       line.removeForRun(request);
     } else {
       line.remove(request);
+    }
+    if (line.isEmpty()) {
+      standing.ranEmpty();
     }
     waiting = line.size();
     request.state = next;
