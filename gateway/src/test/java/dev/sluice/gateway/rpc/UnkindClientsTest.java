@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
 import com.google.common.util.concurrent.ListenableFuture;
+import dev.sluice.gateway.routing.InferenceFailure;
 import dev.sluice.gateway.testing.Calls;
 import dev.sluice.gateway.testing.RawHttp2;
 import dev.sluice.gateway.testing.RunningGateway;
@@ -19,7 +20,6 @@ import java.util.ArrayList;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
@@ -102,7 +102,11 @@ class UnkindClientsTest {
   }
 
   private ModelVersion slow() {
-    return Objects.requireNonNull(gateway.gateway().routes().version(SLOW, 1));
+    try {
+      return gateway.gateway().routes().find(SLOW, "1").version();
+    } catch (InferenceFailure e) {
+      throw new AssertionError(e);
+    }
   }
 
   private double metric(String name) {

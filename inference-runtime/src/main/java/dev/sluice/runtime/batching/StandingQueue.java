@@ -7,9 +7,10 @@ package dev.sluice.runtime.batching;
 /// there is always another request, and every answer comes with time to spare. It stands until it has been empty.
 ///
 /// CoDel takes target and interval from the round trip; here they come from the time that callers have. The target is half of
-/// what the most hurried caller of late may wait for, so that whoever may be served at all is served beside callers with more
-/// time, and runs that turn out longer than usual are not in vain. The interval is all of it, which is what a burst takes to
-/// be done: it never makes the queue stand. Callers with more than a second, or without a deadline, count as having one.
+/// what the most hurried caller may wait for who has been refused of late, so that whoever may be served at all is served
+/// beside callers with more time, and runs that turn out longer than usual are not in vain. The interval is all of it, which
+/// is what a burst takes to be done: it never makes the queue stand. Callers with more than a second, or without a deadline,
+/// count as having one; and where nobody is refused, nobody's hurry shortens the queue for others.
 ///
 /// A queue of slow runs holds some requests for each instance however long they take. Knows no clock and no lock.
 final class StandingQueue {
@@ -43,10 +44,11 @@ final class StandingQueue {
     this.instances = instances;
   }
 
-  /// A request has come.
+  /// A request has been refused.
   ///
-  /// @param patienceNanos how long it may wait and still be answered in time; below 0, it says nothing about others
-  void asked(long patienceNanos, long nowNanos) {
+  /// @param patienceNanos how long it could have waited and still been answered in time; below 0: no time at all, which says
+  ///     nothing about the queue
+  void refused(long patienceNanos, long nowNanos) {
     if (remembers && nowNanos - forgetsNanos >= 0) {
       boolean allForgotten = nowNanos - forgetsNanos >= MEMORY_NANOS;
       patienceBeforeNanos = allForgotten ? PATIENCE_NANOS_MAX : this.patienceNanos;

@@ -277,10 +277,12 @@ public final class VersionQueue {
       return null;
     }
     long longRunNanos = pace.longRunNanos();
-    standing.asked(mayExpire ? Math.min(leftNanos - longRunNanos, request.timeoutNanos) : leftNanos - longRunNanos, now);
+    long spareNanos = leftNanos == Long.MAX_VALUE ? Long.MAX_VALUE : leftNanos - longRunNanos;
+    request.patienceNanos = mayExpire ? Math.min(spareNanos, request.timeoutNanos) : spareNanos;
     boolean alone = line.isEmpty() && busy.get() < scheduling.instances();
     long waitNanos = alone ? 0 : pace.waitNanos(line.ahead(request.level, request.tenant));
     if (mayExpire && waitNanos > request.timeoutNanos) {
+      standing.refused(request.patienceNanos, now);
       return new NoAnswer.TooLate(waitNanos, request.timeoutNanos, false, retryNanos());
     }
     // On an idle instance it costs nobody else's time: only what has hardly a chance is refused.
@@ -292,6 +294,7 @@ public final class VersionQueue {
       request.isTry = true;
       return null;
     }
+    standing.refused(request.patienceNanos, now);
     boolean hopeless = leftNanos < pace.shortRunNanos();
     return new NoAnswer.TooLate(waitNanos + runNanos, leftNanos, hopeless, retryNanos());
   }
@@ -318,6 +321,7 @@ public final class VersionQueue {
   }
 
   private void shed(QueuedRequest request, QueuedRequest last, NoAnswer why, Todo todo) {
+    standing.refused(request.patienceNanos, last.queuedNanos);
     leave(request, QueuedRequest.State.DONE);
     todo.refuse(request, request == last ? why : new NoAnswer.Shed(line.size(), retryNanos()));
   }
