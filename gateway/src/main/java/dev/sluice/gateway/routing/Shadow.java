@@ -340,7 +340,7 @@ final class Shadow implements AutoCloseable {
     }
     @Nullable List<Tensor> outputs = null;
     try {
-      outputs = version.run(copy.request().inputs(), copy.request().outputs(), control);
+      outputs = version.runCopy(copy.request().inputs(), copy.request().outputs(), control);
     } catch (ModelExecutionException | RuntimeException | Error e) {
       // Whatever it is, it is the variant's: the other one has answered this request.
       if (variant == Variant.CANDIDATE
