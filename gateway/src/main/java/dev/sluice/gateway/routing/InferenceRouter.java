@@ -36,7 +36,9 @@ public final class InferenceRouter {
     }
     long nowMillis = LiveRollout.nowMillis();
     Assignment assignment = rollout.assign(request, nowMillis);
-    long budgetNanos = rollout.candidateBudgetNanos(request.lifetime().remainingNanos(), route.version());
+    long budgetNanos =
+        rollout.candidateBudgetNanos(
+            request.lifetime().remainingNanos(), route.version(), lanes.expectedWaitNanos(route.version()));
     if (budgetNanos <= 0 || lanes.isOverloaded(route.version())) {
       // So little time, or room, that the baseline could not stand in any more: the candidate is not tried with such a request.
       assignment = assignment.variant() == Variant.CANDIDATE ? assignment.byBaseline() : assignment.withoutChance();
@@ -164,6 +166,9 @@ public final class InferenceRouter {
                   if (assignment.shadowed()) {
                     rollout.shadow().offer(request, assignment, null, nanos);
                   }
+                } else if (asTheCandidate && isLateness(failure.kind())) {
+                  // Nor would the candidate have been given that long: a call that it is late with is its failure too.
+                  rollout.weigh(new Observation.Failed(assignment, Variant.BASELINE, false, 0), request.id());
                 }
                 if (place != null) {
                   place.forget();
@@ -175,6 +180,11 @@ public final class InferenceRouter {
     } else {
       run.start();
     }
+  }
+
+  /// Out of time, or sure to be. Out of room is neither variant's failure.
+  private static boolean isLateness(InferenceFailure.Kind kind) {
+    return kind == InferenceFailure.Kind.TOO_LATE || kind == InferenceFailure.Kind.DEADLINE_EXCEEDED;
   }
 
   static InferenceFailure unloaded(Route route) {

@@ -72,6 +72,12 @@ public final class Lanes implements AutoCloseable {
     return pressure.admitsCopy() && !queues.isBackedUp();
   }
 
+  /// About how long a request for this version would wait for its turn now.
+  long expectedWaitNanos(ModelVersion version) {
+    VersionQueue queue = queues.find(version);
+    return queue == null ? 0 : queue.expectedWaitNanos();
+  }
+
   /// Whether this version has refused requests lately because it has more than it can do.
   boolean isOverloaded(ModelVersion version) {
     VersionQueue queue = queues.find(version);

@@ -193,11 +193,14 @@ public final class LiveRollout implements AutoCloseable {
         || excluded.of(caller, attributes) == excluded.declared().size();
   }
 
-  /// The candidate's part of the caller's time: its share, and never so much that the baseline, taking twice as long as it does
-  /// lately, would miss the caller's deadline behind it. 0 or less: there is no time to try the candidate.
-  long candidateBudgetNanos(long remainingNanos, ModelVersion baseline) {
+  /// The candidate's part of the caller's time: its share, and never so much that the baseline, waiting for its turn as long as
+  /// one would now and then taking twice as long as it does lately, would miss the caller's deadline behind it. 0 or less: there
+  /// is no time to try the candidate.
+  ///
+  /// @param waitNanos how long a request waits for the baseline now
+  long candidateBudgetNanos(long remainingNanos, ModelVersion baseline, long waitNanos) {
     long share = (long) (remainingNanos * note.fallback().deadlineShare());
-    return Math.min(candidateNanosMax, Math.min(share, remainingNanos - 2 * baseline.typicalRunNanos()));
+    return Math.min(candidateNanosMax, Math.min(share, remainingNanos - waitNanos - 2 * baseline.typicalRunNanos()));
   }
 
   /// Whether this rollout holds the two variants' live calls against each other: both must then run in the same way.

@@ -2,13 +2,13 @@ package dev.sluice.gateway.routing;
 
 import static java.util.Objects.requireNonNull;
 
+import dev.sluice.linux.LinuxCalls;
 import dev.sluice.router.assignment.Assignment;
 import dev.sluice.router.assignment.Exposure;
 import dev.sluice.router.assignment.Variant;
 import dev.sluice.router.observation.Observation;
 import dev.sluice.router.stop.StopRule;
 import dev.sluice.router.stop.StopRule.Counted;
-import dev.sluice.runtime.linux.LinuxCalls;
 import dev.sluice.runtime.model.ModelExecutionException;
 import dev.sluice.runtime.model.ModelVersion;
 import dev.sluice.runtime.model.RunControl;
@@ -340,7 +340,7 @@ final class Shadow implements AutoCloseable {
     }
     @Nullable List<Tensor> outputs = null;
     try {
-      outputs = version.run(copy.request().inputs(), copy.request().outputs(), control);
+      outputs = version.runCopy(copy.request().inputs(), copy.request().outputs(), control);
     } catch (ModelExecutionException | RuntimeException | Error e) {
       // Whatever it is, it is the variant's: the other one has answered this request.
       if (variant == Variant.CANDIDATE

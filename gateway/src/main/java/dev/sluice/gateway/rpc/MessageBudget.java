@@ -16,6 +16,7 @@ import io.grpc.ServerInterceptor;
 import io.grpc.ServerStreamTracer;
 import io.grpc.ServerTransportFilter;
 import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
 import io.grpc.protobuf.StatusProto;
 import java.util.ArrayDeque;
 import java.util.Set;
@@ -29,7 +30,7 @@ import org.jspecify.annotations.Nullable;
 /// gRPC collects a message before anybody sees it, so many large ones at once would fill the memory without a call having been
 /// refused. Here their bytes are counted as they come off the wire, and when the budget is spent the call that has collected most
 /// of a message is refused: a caller of small messages does not suffer from those of large ones. A message counts until its answer
-/// is sent, an answer until it has left. Answers are never refused, but while they lie here nothing large is let in, and a
+/// is sent, with what it unfolds to if it came compressed, an answer until it has left. Answers are never refused, but while they lie here nothing large is let in, and a
 /// connection whose client does not read them gets no new call.
 ///
 /// The first kilobytes of a message are free and touch nothing that calls share. A piece of a message costs something by itself,
@@ -44,6 +45,9 @@ public final class MessageBudget extends ServerStreamTracer.Factory implements S
 
   /// What a piece takes beside its bytes: its buffer's headers and the rest of the memory that it pins.
   static final int PIECE_BYTES = 256;
+
+  /// What a compressed message unfolds to is taken in such pieces.
+  private static final int UNFOLDED_PIECE_BYTES = 64 << 10;
 
   private static final Context.Key<Call> CALL = Context.key("sluice-message-budget");
 
@@ -132,6 +136,10 @@ public final class MessageBudget extends ServerStreamTracer.Factory implements S
     };
   }
 
+  private String sentence() {
+    return "the gateway holds as many bytes of requests as it may, " + budget.bytesMax();
+  }
+
   private static Status status(String sentence) {
     return Status.UNAVAILABLE.withDescription(sentence);
   }
@@ -171,6 +179,12 @@ public final class MessageBudget extends ServerStreamTracer.Factory implements S
 
     // Of the connection's thread.
     private long collected;
+
+    /// The message that is being read, if it came compressed; else below 0.
+    private int unfoldedNumber = -1;
+
+    private long unfolded;
+    private long unfoldedTaken;
 
     // Of whoever answers.
     private long answered;
@@ -276,7 +290,7 @@ public final class MessageBudget extends ServerStreamTracer.Factory implements S
       if (told != null) {
         told.onCancel(); // a stream may have answers on their way, and a call that is closed takes none
       }
-      String sentence = "the gateway holds as many bytes of requests as it may, " + budget.bytesMax();
+      String sentence = sentence();
       try {
         open.close(status(sentence), details(sentence));
       } catch (IllegalStateException closed) {
@@ -287,20 +301,48 @@ public final class MessageBudget extends ServerStreamTracer.Factory implements S
     @Override
     public void inboundMessageRead(int number, long wireBytes, long bytes) {
       collected = 0;
+      unfoldedNumber = bytes < 0 ? number : -1;
+      unfolded = 0;
+      unfoldedTaken = FREE_BYTES;
       long complete = taken;
       if (complete <= 0) {
         return;
       }
       collecting.remove(this);
       if (TAKEN.compareAndSet(this, complete, 0)) {
-        synchronized (this) {
-          if (large == null) {
-            large = new ArrayDeque<>(1);
-          }
-          large.add(new Message(number, complete));
-          hasLarge = true;
-        }
+        keepUntilAnswered(new Message(number, complete));
       }
+    }
+
+    private synchronized void keepUntilAnswered(Message message) {
+      if (large == null) {
+        large = new ArrayDeque<>(1);
+      }
+      large.add(message);
+      hasLarge = true;
+    }
+
+    /// Of a compressed message this is told as it is read, of any other at once.
+    ///
+    /// @throws StatusRuntimeException to whoever reads it, if there is no room for more
+    @Override
+    public void inboundUncompressedSize(long bytes) {
+      if (unfoldedNumber < 0) {
+        return;
+      }
+      unfolded += bytes;
+      if (unfolded <= unfoldedTaken) {
+        return;
+      }
+      long count = Math.max(unfolded - unfoldedTaken, UNFOLDED_PIECE_BYTES);
+      if (!budget.tryTake(count, held)) {
+        onRefused.run();
+        String sentence = sentence();
+        throw new StatusRuntimeException(status(sentence), details(sentence));
+      }
+      unfoldedTaken += count;
+      hold(count);
+      keepUntilAnswered(new Message(unfoldedNumber, count));
     }
 
     @Override

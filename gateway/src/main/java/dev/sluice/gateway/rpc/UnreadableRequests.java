@@ -53,7 +53,7 @@ public final class UnreadableRequests implements ServerInterceptor {
           refused = true;
           // First the service, on whose other threads answers may be on their way: a call that is closed takes none.
           super.onCancel();
-          call.close(why, details(why));
+          call.close(why, details(why, e));
         }
       }
 
@@ -93,14 +93,17 @@ public final class UnreadableRequests implements ServerInterceptor {
   public static boolean refuse(ServerCall<?, ?> call, Exception failure) {
     Status why = why(failure, call.getMethodDescriptor().getFullMethodName());
     if (why != null) {
-      call.close(why, details(why));
+      call.close(why, details(why, failure));
     }
     return why != null;
   }
 
   /// Null for what is not the request's fault.
   private static @Nullable Status why(Exception failure, String method) {
-    if (failure instanceof StatusRuntimeException known && known.getStatus().getCode() == Status.Code.RESOURCE_EXHAUSTED) {
+    // Too large as it unfolds, or more than there is room for now.
+    if (failure instanceof StatusRuntimeException known
+        && (known.getStatus().getCode() == Status.Code.RESOURCE_EXHAUSTED
+            || known.getStatus().getCode() == Status.Code.UNAVAILABLE)) {
       return known.getStatus();
     }
     @Nullable Throwable cause = failure;
@@ -118,7 +121,10 @@ public final class UnreadableRequests implements ServerInterceptor {
     return Status.INVALID_ARGUMENT.withDescription(Trailers.fitting(text, Trailers.SENTENCE_BYTES_MAX));
   }
 
-  private static Metadata details(Status why) {
+  private static Metadata details(Status why, Exception failure) {
+    if (failure instanceof StatusRuntimeException known && known.getTrailers() != null) {
+      return known.getTrailers();
+    }
     ErrorInfo info = ErrorInfo.newBuilder().setDomain("sluice.dev").setReason("UNREADABLE_REQUEST").build();
     Metadata trailers =
         StatusProto.toStatusRuntimeException(

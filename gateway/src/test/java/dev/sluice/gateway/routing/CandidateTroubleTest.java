@@ -19,6 +19,7 @@ import dev.sluice.proto.inference.GRPCInferenceServiceGrpc;
 import dev.sluice.proto.inference.ModelInferResponse;
 import dev.sluice.runtime.model.ModelExecutionException;
 import dev.sluice.runtime.model.ModelSettings;
+import dev.sluice.runtime.model.ModelVersion;
 import dev.sluice.runtime.model.Session;
 import dev.sluice.runtime.onnx.OnnxRuntime;
 import dev.sluice.runtime.tensor.Shape;
@@ -26,12 +27,17 @@ import dev.sluice.runtime.testing.OnnxModels;
 import dev.sluice.runtime.testing.Tensors;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -266,6 +272,62 @@ class CandidateTroubleTest {
   }
 
   // --- the baseline behind it -----------------------------------------------------------------------------------------
+
+  @Test
+  void aCandidateThatHangsInFrontOfABaselineWithABacklogCostsNoCallerItsDeadline() throws Exception {
+    Files.writeString(models.resolve("m/config.pbtxt"), "instance_group { kind: KIND_CPU count: 1 }\n");
+    Session endless = endless();
+    try (RunningGateway gateway = RunningGateway.start(models, data, runtime)) {
+      runtime.tamper(
+          1,
+          (real, inputs, outputs, control) -> {
+            LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(60));
+            return real.run(inputs, outputs, control);
+          });
+      for (int i = 0; i < 30; i++) {
+        var _ = gateway.inference().modelInfer(Calls.of(1).build()); // its pace becomes known
+      }
+      gateway.create(
+          note(
+              "behind",
+              """
+              steps:
+                - canary: 100%
+                  until: { observations: 1000000 }
+              stopRules:
+                - latency: { over: 1h, limit: 50% }
+              fallback: { deadlineShare: 80%, timeout: 5s }
+              """));
+      runtime.tamper(2, (_, inputs, outputs, control) -> endless.run(inputs, outputs, control));
+      AtomicBoolean over = new AtomicBoolean();
+      List<Thread> others = new ArrayList<>();
+      for (int i = 0; i < 8; i++) {
+        others.add(
+            Thread.ofPlatform()
+                .start(
+                    () -> {
+                      while (!over.get()) {
+                        var _ = gateway.inference().modelInfer(Calls.of(1).setModelVersion("1").build());
+                      }
+                    }));
+      }
+      try {
+        ModelVersion baseline = Objects.requireNonNull(gateway.gateway().routes().version(Calls.MODEL, 1));
+        await().until(() -> baseline.statistics().snapshot().pendingRequests() >= 7);
+        for (int i = 0; i < 4; i++) {
+          ModelInferResponse response =
+              gateway.inference().withDeadlineAfter(1_200, TimeUnit.MILLISECONDS).modelInfer(Calls.of(1).build());
+          assertThat(Calls.variant(response)).isEqualTo("baseline");
+          assertThat(Calls.fallback(response)).isEqualTo("late");
+        }
+      } finally {
+        over.set(true);
+        for (Thread other : others) {
+          other.join();
+        }
+      }
+    }
+  }
 
   // --- the circuit breaker --------------------------------------------------------------------------------------------
 

@@ -8,10 +8,12 @@ import dev.sluice.gateway.config.GatewayConfig;
 import dev.sluice.gateway.config.Listeners;
 import dev.sluice.gateway.testing.Calls;
 import dev.sluice.gateway.testing.RawHttp2;
+import dev.sluice.gateway.testing.Refusal;
 import dev.sluice.gateway.testing.RunningGateway;
 import dev.sluice.proto.inference.ModelInferRequest;
 import dev.sluice.proto.inference.ModelInferRequest.InferInputTensor;
 import dev.sluice.runtime.testing.OnnxModels;
+import io.grpc.Status;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -168,6 +170,28 @@ class MessageBudgetTest {
           client.send(stream, new byte[100_000], 1, false);
         });
     assertThat(refused()).isPositive();
+  }
+
+  @Test
+  void aCompressedMessageCountsAsWhatItUnfoldsTo() throws Exception {
+    ModelInferRequest zeros =
+        WIDE.toBuilder().setRawInputContents(0, ByteString.copyFrom(new byte[14 * MEGABYTE])).build();
+    Refusal alone = Refusal.of(() -> call(zeros));
+    assertThat(alone.code()).as("its only fault is its shape").isEqualTo(Status.Code.INVALID_ARGUMENT);
+    try (RawHttp2 other = new RawHttp2(gateway.gateway().grpcPort())) {
+      int stream = other.begin("ModelInfer");
+      other.send(stream, RawHttp2.prefix(60 * MEGABYTE), 5, false);
+      other.send(stream, new byte[5 * MEGABYTE], 16_384, false);
+      await().until(() -> metric("sluice_bytes_in_flight_bytes") > 5 * MEGABYTE);
+      Refusal beside = Refusal.of(() -> call(zeros));
+      assertThat(beside.reason()).isEqualTo("TOO_MANY_BYTES");
+      assertThat(refused()).isOne();
+    }
+    await().until(() -> metric("sluice_bytes_in_flight_bytes") == 0);
+  }
+
+  private void call(ModelInferRequest request) {
+    var _ = gateway.inference().withCompression("gzip").modelInfer(request);
   }
 
   @Test

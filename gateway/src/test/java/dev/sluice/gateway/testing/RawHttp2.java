@@ -25,6 +25,7 @@ public final class RawHttp2 implements AutoCloseable {
   private static final int END_STREAM = 1;
   private static final int END_HEADERS = 4;
   private static final int ACK = 1;
+  private static final byte CANCEL = 8;
   private static final int FRAME_BYTES_MAX = 16_384;
 
   private final Socket socket;
@@ -91,6 +92,12 @@ public final class RawHttp2 implements AutoCloseable {
       out.flush();
     }
     return true;
+  }
+
+  /// The caller has gone, as HTTP/2 says it.
+  public synchronized void reset(int stream) throws IOException {
+    frame(RST_STREAM, 0, stream, new byte[] {0, 0, 0, CANCEL}, 4);
+    out.flush();
   }
 
   private long window(int stream) {

@@ -30,8 +30,10 @@ final class Pace {
   private final AtomicLong runNanos = new AtomicLong();
   private final AtomicLong spreadNanos = new AtomicLong();
 
+  // Written under the queue's lock.
+  private volatile double requestsPerRun;
+
   // Guarded by the queue's lock.
-  private double requestsPerRun;
   private boolean tried;
   private long nextTryNanos;
 
@@ -66,7 +68,8 @@ final class Pace {
 
   /// A run took as many as it could, or more than were thought possible.
   void filled(int requests) {
-    requestsPerRun += (requests - requestsPerRun) / (1 << AVERAGE_SHIFT);
+    double before = requestsPerRun;
+    requestsPerRun = before + (requests - before) / (1 << AVERAGE_SHIFT);
   }
 
   /// How many requests a run takes when more wait.

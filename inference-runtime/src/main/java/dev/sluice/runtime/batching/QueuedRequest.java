@@ -63,6 +63,9 @@ public final class QueuedRequest implements BatchPolicy.Waiting {
 
   long finishNanos;
 
+  /// How long it may wait at most; [Long#MAX_VALUE]: for ever.
+  long patienceNanos = Long.MAX_VALUE;
+
   /// Whether it came when an instance was idle, and so takes nobody's time.
   boolean isAlone;
 

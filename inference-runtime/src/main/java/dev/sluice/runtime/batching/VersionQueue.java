@@ -132,6 +132,11 @@ public final class VersionQueue {
     }
   }
 
+  /// About how long a request that came now would wait for an instance. Looks at the queue without holding it.
+  public long expectedWaitNanos() {
+    return busy.get() < scheduling.instances() ? 0 : pace.waitNanos(waiting);
+  }
+
   /// Whether requests wait because every instance is busy.
   public boolean isBackedUp() {
     return waiting > 0 && busy.get() >= scheduling.instances();
@@ -271,20 +276,25 @@ public final class VersionQueue {
     if (runNanos == 0 || (leftNanos == Long.MAX_VALUE && !mayExpire)) {
       return null;
     }
+    long longRunNanos = pace.longRunNanos();
+    long spareNanos = leftNanos == Long.MAX_VALUE ? Long.MAX_VALUE : leftNanos - longRunNanos;
+    request.patienceNanos = mayExpire ? Math.min(spareNanos, request.timeoutNanos) : spareNanos;
     boolean alone = line.isEmpty() && busy.get() < scheduling.instances();
     long waitNanos = alone ? 0 : pace.waitNanos(line.ahead(request.level, request.tenant));
     if (mayExpire && waitNanos > request.timeoutNanos) {
+      standing.refused(request.patienceNanos, now);
       return new NoAnswer.TooLate(waitNanos, request.timeoutNanos, false, retryNanos());
     }
     // On an idle instance it costs nobody else's time: only what has hardly a chance is refused.
     request.isAlone = alone;
-    if (leftNanos >= (alone ? pace.shortRunNanos() : waitNanos + pace.longRunNanos())) {
+    if (leftNanos >= (alone ? pace.shortRunNanos() : waitNanos + longRunNanos)) {
       return null;
     }
     if (alone && leftNanos > 0 && pace.mayTry(now, leftNanos)) {
       request.isTry = true;
       return null;
     }
+    standing.refused(request.patienceNanos, now);
     boolean hopeless = leftNanos < pace.shortRunNanos();
     return new NoAnswer.TooLate(waitNanos + runNanos, leftNanos, hopeless, retryNanos());
   }
@@ -311,6 +321,7 @@ public final class VersionQueue {
   }
 
   private void shed(QueuedRequest request, QueuedRequest last, NoAnswer why, Todo todo) {
+    standing.refused(request.patienceNanos, last.queuedNanos);
     leave(request, QueuedRequest.State.DONE);
     todo.refuse(request, request == last ? why : new NoAnswer.Shed(line.size(), retryNanos()));
   }
@@ -331,6 +342,9 @@ public final class VersionQueue {
   private Todo dispatch() {
     Todo todo = new Todo();
     if (line.isEmpty()) {
+      if (busy.get() == 0) {
+        line.rest();
+      }
       return todo;
     }
     long now = time.nanos();
@@ -400,9 +414,6 @@ public final class VersionQueue {
         turns.add(request);
       }
     }
-    if (line.isEmpty()) {
-      standing.ranEmpty();
-    }
     // All that came is no proof that a run takes no more, but it takes as many as it took.
     if (!line.isEmpty() || requests.size() > pace.requestsPerRun()) {
       pace.filled(requests.size());
@@ -415,6 +426,9 @@ public final class VersionQueue {
       line.removeForRun(request);
     } else {
       line.remove(request);
+    }
+    if (line.isEmpty()) {
+      standing.ranEmpty();
     }
     waiting = line.size();
     request.state = next;

@@ -17,16 +17,30 @@ import org.jspecify.annotations.Nullable;
 /// before that the most urgent first, and among equals in turns between tenants.
 ///
 /// Turns are those of start-time fair queueing (Goyal, Vin, Cheng 1996): a tenant's turn comes at its start, and each of its
-/// rows that runs moves that start on by one; a tenant that comes anew starts where the last run did. Tenants that always have
-/// something waiting get equal shares, one that comes now and then does not wait behind what another has piled up, and the
-/// requests of one tenant keep the order in which they came. What leaves without a run costs no turn. A tenant is known while
-/// it has requests here, so there are never more tenants than requests.
+/// rows that runs moves that start on by one; a tenant that comes anew starts where the last run did, or where its own last
+/// run has moved it to, whichever is later. Tenants that always have something waiting, be it one large request at a time, get
+/// equal shares of rows, one that comes now and then does not wait behind what another has piled up, and the requests of one
+/// tenant keep the order in which they came. What leaves without a run costs no turn. A tenant is known while it has requests
+/// here, so there are never more tenants than requests; of those that have gone ahead of their turn and left, some hundred
+/// that are furthest ahead are remembered until the others have caught up, or nothing is left to do ([#rest]).
 ///
-/// Any request can leave at any time, for the price of a look-up in a balanced tree of tenants. Knows no clock and no lock.
+/// Any request can leave at any time, for the price of look-ups in balanced trees of tenants. Knows no clock and no lock.
 final class WaitingLine {
 
   private static final Comparator<Tenant> IN_TURN =
       Comparator.<Tenant>comparingLong(tenant -> tenant.start).thenComparingLong(tenant -> tenant.oldest().sequence);
+
+  /// Tenants of a rank that have left ahead of their turn; more than these are let off.
+  static final int AHEAD_MAX = 256;
+
+  private static final Comparator<Tenant> BY_START =
+      Comparator.<Tenant>comparingLong(tenant -> tenant.start).thenComparingLong(tenant -> tenant.number);
+
+  private static final Comparator<Tenant> BY_SIZE =
+      Comparator.<Tenant>comparingInt(tenant -> tenant.size).thenComparingLong(tenant -> tenant.number);
+
+  private static final Comparator<Tenant> BY_BYTES =
+      Comparator.<Tenant>comparingLong(tenant -> tenant.bytes).thenComparingLong(tenant -> tenant.number);
 
   /// Times may wrap around, as those of [System#nanoTime] do.
   private static final Comparator<QueuedRequest> BY_EXPIRY =
@@ -37,11 +51,18 @@ final class WaitingLine {
 
   /// The requests of one tenant that are equally urgent, from the oldest to the newest.
   private static final class Tenant {
+    private final String name;
+    private final long number;
     private @Nullable QueuedRequest oldest;
     private @Nullable QueuedRequest newest;
     private long start;
     private int size;
     private long bytes;
+
+    Tenant(String name, long number) {
+      this.name = name;
+      this.number = number;
+    }
 
     private QueuedRequest oldest() {
       QueuedRequest first = oldest;
@@ -87,11 +108,59 @@ final class WaitingLine {
   private static final class Rank {
     private final Map<String, Tenant> tenants = new HashMap<>();
     private final TreeSet<Tenant> turns = new TreeSet<>(IN_TURN);
+
+    // Whoever has most is found without a look at the others, of whom there may be as many as requests.
+    private final TreeSet<Tenant> bySize = new TreeSet<>(BY_SIZE);
+    private final TreeSet<Tenant> byBytes = new TreeSet<>(BY_BYTES);
+
+    private final Map<String, Tenant> ahead = new HashMap<>();
+    private final TreeSet<Tenant> aheadByStart = new TreeSet<>(BY_START);
     private int size;
     private long lastStart;
+    private long tenantsSeen;
+
+    /// One that has nothing here: where it begins.
+    private Tenant comes(String name) {
+      Tenant tenant = ahead.remove(name);
+      if (tenant == null) {
+        tenant = new Tenant(name, tenantsSeen++);
+        tenant.start = lastStart;
+      } else {
+        aheadByStart.remove(tenant);
+        tenant.start = Math.max(tenant.start, lastStart);
+      }
+      tenants.put(name, tenant);
+      return tenant;
+    }
+
+    private void goes(Tenant tenant) {
+      tenants.remove(tenant.name);
+      if (tenant.start > lastStart) {
+        ahead.put(tenant.name, tenant);
+        aheadByStart.add(tenant);
+      }
+      while (!aheadByStart.isEmpty()
+          && (aheadByStart.first().start <= lastStart || aheadByStart.size() > AHEAD_MAX)) {
+        ahead.remove(aheadByStart.removeFirst().name);
+      }
+    }
+
+    /// Its size is about to change.
+    private void unweigh(Tenant tenant) {
+      bySize.remove(tenant);
+      byBytes.remove(tenant);
+    }
+
+    private void weigh(Tenant tenant) {
+      bySize.add(tenant);
+      byBytes.add(tenant);
+    }
   }
 
   private final TreeMap<Integer, Rank> ranks = new TreeMap<>();
+
+  /// Those in which nobody waits now.
+  private final Map<Integer, Rank> emptyRanks = new HashMap<>();
   private final TreeSet<QueuedRequest> expiring = new TreeSet<>(BY_EXPIRY);
   private final Map<Integer, Integer> sizes = new HashMap<>();
   private long arrived;
@@ -113,17 +182,22 @@ final class WaitingLine {
   }
 
   private void enter(QueuedRequest request) {
-    Rank rank = ranks.computeIfAbsent(request.rank(), _ -> new Rank());
+    Rank rank = ranks.get(request.rank());
+    if (rank == null) {
+      Rank empty = emptyRanks.remove(request.rank());
+      rank = empty == null ? new Rank() : empty;
+      ranks.put(request.rank(), rank);
+    }
     Tenant tenant = rank.tenants.get(request.tenant);
     if (tenant == null) {
-      tenant = new Tenant();
-      tenant.start = rank.lastStart;
+      tenant = rank.comes(request.tenant);
       tenant.append(request);
-      rank.tenants.put(request.tenant, tenant);
       rank.turns.add(tenant);
     } else {
+      rank.unweigh(tenant);
       tenant.append(request); // behind the one that its turn is for
     }
+    rank.weigh(tenant);
     rank.size++;
   }
 
@@ -155,20 +229,28 @@ final class WaitingLine {
       throw new IllegalStateException("a request left a line in which it did not wait");
     }
     rank.turns.remove(tenant);
+    rank.unweigh(tenant);
     tenant.unlink(request);
     if (runs) {
       rank.lastStart = Math.max(rank.lastStart, tenant.start);
       tenant.start += request.rows();
     }
     if (tenant.size == 0) {
-      rank.tenants.remove(request.tenant);
+      rank.goes(tenant);
     } else {
       rank.turns.add(tenant);
+      rank.weigh(tenant);
     }
     rank.size--;
     if (rank.size == 0) {
       ranks.remove(request.rank());
+      emptyRanks.put(request.rank(), rank);
     }
+  }
+
+  /// Nothing waits and nothing runs: nobody has taken what another could have had, and all begin anew.
+  void rest() {
+    emptyRanks.clear();
   }
 
   /// Puts a request that has waited too long behind everything else, for as long as it takes.
@@ -288,16 +370,13 @@ final class WaitingLine {
     if (rank == null) {
       return last;
     }
+    Tenant heaviest = byBytes ? rank.byBytes.last() : rank.bySize.last();
     Tenant own = rank.tenants.get(last.tenant);
-    Tenant heaviest = own != null && own.newest == last ? own : null; // it may wait among others
-    if (heaviest == null || rank.tenants.size() > 1) {
-      for (Tenant tenant : rank.tenants.values()) {
-        if (heaviest == null || (byBytes ? tenant.bytes > heaviest.bytes : tenant.size > heaviest.size)) {
-          heaviest = tenant;
-        }
-      }
+    boolean isAmongThem = own != null && own.newest == last; // it may wait among others
+    if (isAmongThem && (byBytes ? own.bytes >= heaviest.bytes : own.size >= heaviest.size)) {
+      return last;
     }
-    QueuedRequest newest = heaviest == null ? null : heaviest.newest;
+    QueuedRequest newest = heaviest.newest;
     return newest == null ? last : newest;
   }
 

@@ -2,6 +2,8 @@ package dev.sluice.runtime.batching;
 
 import static dev.sluice.runtime.batching.LoadedQueue.MILLIS;
 import static dev.sluice.runtime.batching.LoadedQueue.SECONDS;
+import static java.util.stream.Collectors.counting;
+import static java.util.stream.Collectors.groupingBy;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.sluice.runtime.batching.LoadedQueue.Callers;
@@ -15,9 +17,13 @@ import dev.sluice.runtime.model.QueuePolicy.TimeoutAction;
 import dev.sluice.runtime.tensor.Datatype;
 import dev.sluice.runtime.tensor.Shape;
 import dev.sluice.runtime.tensor.Tensor;
+import dev.sluice.runtime.testing.Tensors;
 import java.nio.ByteBuffer;
+import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -40,8 +46,8 @@ class AdmissionTest {
     long good = queue.good(SECONDS, end);
     assertThat(good).as("seed %d: of 200 a second", seed).isGreaterThan(59 * 200);
     assertThat(queue.latencyNanos(1)).isLessThanOrEqualTo(100 * MILLIS);
-    assertThat(queue.refused(TooLate.class)).isGreaterThan(40_000);
-    assertThat(queue.ends.stream().filter(e -> e.why() instanceof TooLate && e.endedNanos() > e.cameNanos()).count())
+    assertThat(queue.refused(TooLate.class) + queue.refused(Shed.class)).isGreaterThan(40_000);
+    assertThat(queue.ends.stream().filter(e -> e.why() != null && e.endedNanos() > e.cameNanos()).count())
         .as("most hear at once")
         .isLessThan(1_000);
     assertThat(queue.refused(NoAnswer.Withdrawn.class)).as("none waits in vain").isZero();
@@ -205,6 +211,31 @@ class AdmissionTest {
     rig.runAllThreads();
   }
 
+  @Test
+  void aQueueThatRanEmptyBecauseItsCallersLeftTakesInTheNextBurst() {
+    QueueRig rig = QueueRig.of(1);
+    List<QueuedRequest> waiting = new ArrayList<>();
+    rig.model =
+        (inputs, control) -> {
+          rig.time.advance(100 * MILLIS);
+          if (rig.runs.size() == 35) { // it has stood for a second and more
+            rig.submit(100);
+            assertThat(rig.ends.getLast()).isEqualTo("100: shed with 26 left");
+            waiting.forEach(QueuedRequest::cancel);
+            for (int i = 200; i < 240; i++) {
+              rig.submit(i);
+            }
+          }
+          return QueueRig.doubled(inputs, control);
+        };
+    for (int i = 0; i < 61; i++) {
+      waiting.add(rig.submit(i));
+    }
+    rig.runAllThreads();
+    assertThat(rig.ends.stream().filter(end -> end.contains("shed"))).containsExactly("100: shed with 26 left");
+    assertThat(rig.ends).contains("239 -> 478");
+  }
+
   // --- tenants --------------------------------------------------------------------------------------------------------
 
   @Test
@@ -220,6 +251,58 @@ class AdmissionTest {
     assertThat(good.get("quiet")).isGreaterThan(20 * 60 * 9 / 10);
     assertThat(good.get("busy")).isBetween(4_700L, 6_300L);
     assertThat(good.get("greedy")).isBetween(4_700L, 6_300L);
+  }
+
+  @Test
+  void aTenantWhoseOneLargeRequestWaitsPaysForItWhenItComesAgain() {
+    QueueRig rig = QueueRig.of(1);
+    Tensor large = Tensors.floats("x", Shape.of(20, 1), new float[20]);
+    long[] rows = new long[2];
+    rig.model =
+        (inputs, control) -> {
+          long ran = inputs.getFirst().shape().dim(0);
+          if (rows[0] + rows[1] < 4_000) { // both come again at once, and never have more than this waiting
+            rows[ran == 1 ? 0 : 1] += ran;
+            rig.request("again", 0, 0, ran == 1 ? rig.row(1) : large).submit(ran == 1 ? "small" : "large", NONE);
+          }
+          return inputs;
+        };
+    rig.request("small", 0, 0, rig.row(1)).submit("small", NONE);
+    rig.request("large", 0, 0, large).submit("large", NONE);
+    rig.request("small", 0, 0, rig.row(1)).submit("small", NONE);
+    rig.runAllThreads();
+    assertThat((double) rows[1] / rows[0]).as("rows of large requests to those of small ones").isBetween(0.9, 1.1);
+  }
+
+  @Test
+  void whoeverHasMostWaitingIsFoundAmongManyTenants() {
+    Random random = new Random(17);
+    QueueRig rig = QueueRig.of(1);
+    WaitingLine line = new WaitingLine();
+    List<QueuedRequest> waiting = new ArrayList<>();
+    for (int step = 0; step < 20_000; step++) {
+      if (waiting.isEmpty() || random.nextInt(100) < 55) {
+        QueuedRequest last = rig.request("r", 0, 0, rig.row(1));
+        last.tenant = "t" + random.nextInt(50);
+        line.add(last);
+        waiting.add(last);
+        Map<String, Long> sizes = waiting.stream().collect(groupingBy(request -> request.tenant, counting()));
+        QueuedRequest shed = line.shed(last);
+        long most = Collections.max(sizes.values());
+        assertThat(sizes.get(shed.tenant)).as("step %d", step).isEqualTo(most);
+        assertThat(waiting.stream().filter(r -> r.tenant.equals(shed.tenant)).toList().getLast()).isSameAs(shed);
+        if (sizes.get(last.tenant) == most) {
+          assertThat(shed).as("nobody else has more").isSameAs(last);
+        }
+      } else {
+        QueuedRequest gone = waiting.remove(random.nextInt(waiting.size()));
+        if (random.nextBoolean()) {
+          line.remove(gone);
+        } else {
+          line.removeForRun(gone);
+        }
+      }
+    }
   }
 
   @Test

@@ -2,6 +2,7 @@ package dev.sluice.runtime.model;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatIllegalStateException;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.sluice.runtime.tensor.Tensor;
 import java.time.Duration;
@@ -86,6 +87,18 @@ class ModelVersionTest {
     assertThat(slower.typicalRunNanos()).isEqualTo(8 + (64 - 8) / 8);
   }
 
+  @Test
+  void aStoppedRunCountsInFullForACallerAndAsAPauseForACopy() {
+    session.stops = true;
+    ModelVersion version = new ModelVersion("m", 1, session, ModelProfile.defaults(), 1);
+    assertThatThrownBy(() -> version.runCopy(List.of(), List.of("y"), RunControl.none()))
+        .isInstanceOf(ModelExecutionException.class);
+    assertThat(version.typicalRunNanos()).isEqualTo(1); // 1 + (8 - 1) / 8
+    assertThatThrownBy(() -> version.run(List.of(), List.of("y"), RunControl.none()))
+        .isInstanceOf(ModelExecutionException.class);
+    assertThat(version.typicalRunNanos()).isGreaterThan(8);
+  }
+
   /// Threads take and return leases while one retires: no run on a closed session, exactly one close, no lease lost.
   @Test
   void leasesAndRetirementRaceSafely() throws Exception {
@@ -132,6 +145,7 @@ class ModelVersionTest {
   private static final class FakeSession implements Session {
     private final AtomicInteger closes = new AtomicInteger();
     private @Nullable RuntimeException failure;
+    private boolean stops;
 
     @Override
     public Signature signature() {
@@ -139,8 +153,12 @@ class ModelVersionTest {
     }
 
     @Override
-    public List<Tensor> run(List<Tensor> inputs, List<String> outputs, RunControl control) {
+    public List<Tensor> run(List<Tensor> inputs, List<String> outputs, RunControl control)
+        throws ModelExecutionException {
       assertThat(closes).hasValue(0);
+      if (stops) {
+        throw new ModelExecutionException(ModelExecutionException.Kind.TERMINATED, "stopped");
+      }
       return List.of();
     }
 
