@@ -108,6 +108,7 @@ final class Scales {
   private final int keysAt;
   private final int longsSaved;
 
+  private final int[] sampleRatios;
   private final int places;
   /// By place, the first of its tests in [ArmedRules#armed] order.
   private final ArmedRule[][] testsIn;
@@ -152,6 +153,8 @@ final class Scales {
     this.longs = new long[waitingAt];
     this.keys = new long[ratioOfKeys ? KEY_BITS / Long.SIZE / KEYS_TOGETHER : 0][];
     this.longsSaved = keysAt + keys.length * KEYS_TOGETHER;
+    this.sampleRatios =
+        IntStream.range(0, all.size()).filter(r -> all.get(r) instanceof StopRule.SampleRatio).toArray();
     this.testsIn = new ArmedRule[places][];
     this.weightIndexIn = new int[places][];
     this.firstIn = new int[places][all.size()];
@@ -585,9 +588,7 @@ final class Scales {
     if (evidence.keyHash() == Assignment.NO_KEY) {
       return true;
     }
-    // The hash's upper bits chose the variant; a multiplication mixes them away.
-    long mixed = (evidence.keyHash() + rule * 8L + part) * 0x9E37_79B9_7F4A_7C15L;
-    int bit = (int) ((mixed ^ mixed >>> 32) & KEY_BITS - 1);
+    int bit = keyBit(evidence.keyHash(), rule, part);
     long mask = 1L << bit;
     int word = bit >>> 6;
     long[] together = keysTogether(word / KEYS_TOGETHER);
@@ -605,17 +606,34 @@ final class Scales {
     return together;
   }
 
+  private static int keyBit(long keyHash, int rule, int part) {
+    // The hash's upper bits chose the variant; a multiplication mixes them away.
+    long mixed = (keyHash + rule * 8L + part) * 0x9E37_79B9_7F4A_7C15L;
+    return (int) ((mixed ^ mixed >>> 32) & KEY_BITS - 1);
+  }
+
+  /// Whether an assignment of this key would teach no rule anything. Any thread may ask: bits are set by whoever weighs and never taken
+  /// back, so an answer that is too old is "no", and a line too many says nothing.
+  boolean haveMet(long keyHash) {
+    for (int r : sampleRatios) {
+      int bit = keyBit(keyHash, r, 0);
+      int word = bit >>> 6;
+      long[] together = keys[word / KEYS_TOGETHER];
+      if (together == null || (together[word % KEYS_TOGETHER] & 1L << bit) == 0) {
+        return false;
+      }
+    }
+    return true;
+  }
+
   private @Nullable Trip assigned(Evidence evidence) {
-    for (int r = 0; r < rules.rules().size(); r++) {
-      if (rules.rules().get(r) instanceof StopRule.SampleRatio
-          && evidence.share() > 0
-          && evidence.share() < Exposure.ALL
-          && isFirstOfItsKey(evidence, r, 0)) {
+    for (int r : sampleRatios) {
+      if (isFirstOfItsKey(evidence, r, 0)) {
         ArmedRule test = testsIn[0][indexOf(r, 0, ArmedRule.OVERALL)];
-        boolean candidate = evidence.variant() == Variant.CANDIDATE;
-        longs[eventsAt + r]++;
-        longs[badAt + r] += candidate ? 1 : 0;
-        ((ShareTest) test.test()).add(state, test.at(), candidate, evidence.share() / (double) Exposure.ALL);
+        longs[eventsAt + r] += evidence.candidates() + evidence.baselines();
+        longs[badAt + r] += evidence.candidates();
+        ((ShareTest) test.test())
+            .add(state, test.at(), evidence.candidates(), evidence.baselines(), evidence.share() / (double) Exposure.ALL);
         weigh(ArmedRule.OVERALL, indexOf(r, 0, ArmedRule.OVERALL));
         if (state[weightIndexIn[0][indexOf(r, 0, ArmedRule.OVERALL)]] >= rules.threshold()) {
           hold(r);
