@@ -18,7 +18,6 @@ import dev.sluice.proto.control.v1.RolloutReport;
 import dev.sluice.router.assignment.Exposure;
 import dev.sluice.router.ledger.EvidenceLedger;
 import dev.sluice.router.rollout.Decision;
-import dev.sluice.router.rollout.LedgerEvidence;
 import dev.sluice.router.rollout.RolloutEvent;
 import dev.sluice.router.rollout.RolloutMachine;
 import dev.sluice.router.rollout.RolloutNote;
@@ -281,9 +280,7 @@ public final class RolloutController implements AutoCloseable {
       throw new ControlFailure(
           Kind.REFUSED, "rollout '%s' has just been flipped to its baseline".formatted(rollout.stored.name()));
     }
-    Decision decision =
-        rollout.machine.decide(
-            rollout.stored.state(), event, new LedgerEvidence(live.ledger(), live.note().margins()), nowMillis());
+    Decision decision = rollout.machine.decide(rollout.stored.state(), event, live.evidence(), nowMillis());
     switch (decision) {
       case Decision.Hold _ -> {}
       case Decision.Refuse refuse ->

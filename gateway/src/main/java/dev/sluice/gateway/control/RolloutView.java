@@ -2,7 +2,6 @@ package dev.sluice.gateway.control;
 
 import dev.sluice.gateway.routing.LiveRollout;
 import dev.sluice.gateway.store.StoredRollout;
-import dev.sluice.router.rollout.LedgerEvidence;
 import dev.sluice.router.rollout.RolloutMachine;
 import dev.sluice.router.rollout.RolloutNote;
 import org.jspecify.annotations.Nullable;
@@ -17,6 +16,6 @@ public record RolloutView(StoredRollout stored, @Nullable RolloutNote note, @Nul
   String waitingFor(long nowMillis) {
     return note == null || live == null || stored.state().stage().isEnded()
         ? ""
-        : new RolloutMachine(note).waitingFor(stored.state(), new LedgerEvidence(live.ledger(), note.margins()), nowMillis);
+        : new RolloutMachine(note).waitingFor(stored.state(), live.evidence(), nowMillis);
   }
 }

@@ -12,6 +12,7 @@ import dev.sluice.router.ledger.EvidenceLedger;
 import dev.sluice.router.observation.Observation;
 import dev.sluice.router.observation.SegmentRecorder;
 import dev.sluice.router.observation.SegmentSnapshot;
+import dev.sluice.router.rollout.LedgerEvidence;
 import dev.sluice.router.rollout.RolloutNote;
 import dev.sluice.router.rollout.RolloutNote.StickyKey;
 import dev.sluice.router.stop.StopRule;
@@ -59,6 +60,7 @@ public final class LiveRollout implements AutoCloseable {
 
   private final Assigner assigner;
   private final EvidenceLedger ledger;
+  private final LedgerEvidence evidence;
   private final RolloutMeters meters;
   private final FlipListener flipListener;
   private final Features features;
@@ -97,6 +99,7 @@ public final class LiveRollout implements AutoCloseable {
     this.headers = headers(note);
     this.assigner = new Assigner(salt);
     this.ledger = ledger;
+    this.evidence = new LedgerEvidence(ledger, note.margins());
     this.meters = meters;
     this.flipListener = flipListener;
     this.features = new Features(note.stopRules());
@@ -132,6 +135,11 @@ public final class LiveRollout implements AutoCloseable {
 
   public EvidenceLedger ledger() {
     return ledger;
+  }
+
+  /// The ledger as expansion looks at it.
+  public LedgerEvidence evidence() {
+    return evidence;
   }
 
   // --- the way of a request ------------------------------------------------------------------------------------------
