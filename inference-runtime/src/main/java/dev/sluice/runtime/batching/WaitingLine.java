@@ -372,8 +372,9 @@ final class WaitingLine {
     }
     Tenant heaviest = byBytes ? rank.byBytes.last() : rank.bySize.last();
     Tenant own = rank.tenants.get(last.tenant);
-    boolean isAmongThem = own != null && own.newest == last; // it may wait among others
-    if (isAmongThem && (byBytes ? own.bytes >= heaviest.bytes : own.size >= heaviest.size)) {
+    if (own != null
+        && own.newest == last // it may wait among others
+        && (byBytes ? own.bytes >= heaviest.bytes : own.size >= heaviest.size)) {
       return last;
     }
     QueuedRequest newest = heaviest.newest;
