@@ -3,6 +3,7 @@ package dev.sluice.gateway.admission;
 import com.sun.management.OperatingSystemMXBean;
 import java.lang.management.ManagementFactory;
 import java.util.concurrent.ThreadLocalRandom;
+import org.jspecify.annotations.Nullable;
 
 /// How many copies of requests may run beside live ones: all, until this process needs more of its processors than is good for
 /// the live ones' tail.
@@ -22,6 +23,10 @@ public final class ProcessorPressure {
   private static final double BUSY = 0.85;
 
   private static final int STEP_BACK = ALL / 20;
+
+  /// Found once: finding it goes through all that the platform has to offer, and allocates more than the look itself.
+  private final @Nullable OperatingSystemMXBean system =
+      ManagementFactory.getOperatingSystemMXBean() instanceof OperatingSystemMXBean found ? found : null;
 
   private long lookedNanos = System.nanoTime();
   private long processorNanos = processorNanos();
@@ -49,9 +54,7 @@ public final class ProcessorPressure {
     return busy > BUSY ? Math.max(LEAST, share / 2) : Math.min(ALL, share + STEP_BACK);
   }
 
-  private static long processorNanos() {
-    return ManagementFactory.getOperatingSystemMXBean() instanceof OperatingSystemMXBean system
-        ? system.getProcessCpuTime()
-        : 0;
+  private long processorNanos() {
+    return system == null ? 0 : system.getProcessCpuTime();
   }
 }

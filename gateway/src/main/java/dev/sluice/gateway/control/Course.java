@@ -6,9 +6,12 @@ import dev.sluice.proto.control.v1.CoursePoint;
 import dev.sluice.proto.control.v1.CourseTrack;
 import dev.sluice.router.ledger.EvidenceLedger;
 import dev.sluice.router.rollout.RolloutNote;
+import dev.sluice.router.rollout.RolloutState;
 import dev.sluice.router.stop.ArmedRule;
+import dev.sluice.router.stop.ArmedRules;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.BitSet;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -28,20 +31,32 @@ final class Course {
 
   private final List<CoursePoint> points = new ArrayList<>();
   private final List<Track> tracks = new ArrayList<>();
+
+  /// The tests that are followed, by their index in [ArmedRules#armed].
+  private final BitSet followed = new BitSet();
+
   private long intervalMillis = INTERVAL_MILLIS;
   private long lastMillis = Long.MIN_VALUE;
+
+  /// The state that the last point was made of.
+  private @Nullable RolloutState last;
 
   /// One test. Its values are of the points from `first` on.
   private static final class Track {
     final ArmedRule test;
+
+    /// In [ArmedRules#armed].
+    final int index;
+
     int first;
     long[] bad = new long[16];
     long[] events = new long[16];
     double[] evidence = new double[16];
     int size;
 
-    Track(ArmedRule test, int first) {
+    Track(ArmedRule test, int index, int first) {
       this.test = test;
+      this.index = index;
       this.first = first;
     }
 
@@ -90,40 +105,48 @@ final class Course {
       return;
     }
     follow(ledger);
-    CoursePoint point = RolloutMessages.coursePoint(stored, note);
-    boolean same = !points.isEmpty() && points.getLast().equals(point.toBuilder().setTime(points.getLast().getTime()).build());
-    if (!must && same && tracks.stream().allMatch(track -> isUnchanged(track, ledger))) {
+    if (!must && !points.isEmpty() && stored.state().equals(last) && isUnchanged(ledger)) {
       return;
     }
+    CoursePoint point = RolloutMessages.coursePoint(stored, note).setTime(Timestamps.fromMillis(nowMillis)).build();
     if (points.size() == POINTS_MAX) {
       thin();
     }
-    points.add(point.toBuilder().setTime(Timestamps.fromMillis(nowMillis)).build());
+    points.add(point);
     for (Track track : tracks) {
       track.add(
           ledger.bad(track.test.rule(), track.test.segment()),
           ledger.events(track.test.rule(), track.test.segment()),
           ledger.evidence(track.test));
     }
+    last = stored.state();
     lastMillis = nowMillis;
   }
 
-  private static boolean isUnchanged(Track track, EvidenceLedger ledger) {
-    return track.isAt(
-        ledger.bad(track.test.rule(), track.test.segment()), ledger.events(track.test.rule(), track.test.segment()));
+  private boolean isUnchanged(EvidenceLedger ledger) {
+    for (int i = 0; i < tracks.size(); i++) {
+      Track track = tracks.get(i);
+      if (!track.isAt(
+          ledger.bad(track.test.rule(), track.test.segment()), ledger.events(track.test.rule(), track.test.segment()))) {
+        return false;
+      }
+    }
+    return true;
   }
 
   private void follow(EvidenceLedger ledger) {
+    List<ArmedRule> armed = ledger.rules().armed();
     double threshold = ledger.rules().threshold();
-    for (ArmedRule test : ledger.rules().armed()) {
+    for (int index = followed.nextClearBit(0); index < armed.size(); index = followed.nextClearBit(index + 1)) {
+      ArmedRule test = armed.get(index);
       boolean worthIt =
           test.segment() == ArmedRule.OVERALL
               || (test.segment() < ledger.segmentCount() && ledger.bad(test.rule(), test.segment()) > 0);
-      if (!worthIt || tracks.stream().anyMatch(track -> track.test.equals(test))) {
+      if (!worthIt) {
         continue;
       }
       if (tracks.size() < TRACKS_MAX) {
-        tracks.add(new Track(test, points.size()));
+        follow(new Track(test, index, points.size()));
         continue;
       }
       Track farthest = tracks.getFirst();
@@ -132,9 +155,15 @@ final class Course {
       }
       if (nearness(test, ledger.evidence(test), threshold) > farthest.nearness(threshold)) {
         tracks.remove(farthest);
-        tracks.add(new Track(test, points.size()));
+        followed.clear(farthest.index);
+        follow(new Track(test, index, points.size()));
       }
     }
+  }
+
+  private void follow(Track track) {
+    tracks.add(track);
+    followed.set(track.index);
   }
 
   private void thin() {
@@ -174,7 +203,9 @@ final class Course {
   static Course of(dev.sluice.proto.control.v1.Course kept, EvidenceLedger ledger) {
     Course course = new Course();
     course.points.addAll(kept.getPointsList().subList(0, Math.min(POINTS_MAX, kept.getPointsCount())));
-    for (ArmedRule test : ledger.rules().armed()) {
+    List<ArmedRule> armed = ledger.rules().armed();
+    for (int index = 0; index < armed.size(); index++) {
+      ArmedRule test = armed.get(index);
       if (test.segment() >= ledger.segmentCount() || course.tracks.size() == TRACKS_MAX) {
         continue;
       }
@@ -186,11 +217,11 @@ final class Course {
                 && track.getBadCount() == track.getEvidenceCount()
                 && track.getEventsCount() == track.getEvidenceCount();
         if (whole && track.getRule().equals(rule) && track.getSegment().equals(segment) && track.getPart() == test.part()) {
-          Track continued = new Track(test, track.getFirstPoint());
+          Track continued = new Track(test, index, track.getFirstPoint());
           for (int i = 0; i < track.getEvidenceCount(); i++) {
             continued.add(track.getBad(i), track.getEvents(i), track.getEvidence(i));
           }
-          course.tracks.add(continued);
+          course.follow(continued);
           break;
         }
       }

@@ -20,8 +20,6 @@ final class ManagedRollout {
   /// Null when the rollout ended before this process began, or so long ago that its evidence was let go.
   @Nullable LiveRollout live;
 
-  String waitingFor = "";
-
   /// How its evidence came about.
   Course course = new Course();
 
@@ -51,6 +49,6 @@ final class ManagedRollout {
   }
 
   RolloutView view() {
-    return new RolloutView(stored, note, live, waitingFor);
+    return new RolloutView(stored, note, live);
   }
 }

@@ -27,11 +27,11 @@ public record Records(LedgerFiles files) {
   private static final Logger log = LoggerFactory.getLogger(Records.class);
 
   /// Keeps what a report is made of. What cannot be kept is reported and not fatal: the store and the ledger are the truth.
-  void keep(ManagedRollout rollout) {
+  void keep(ManagedRollout rollout, long nowMillis) {
     if (rollout.live == null) {
       return;
     }
-    RolloutReport.Builder report = report(rollout);
+    RolloutReport.Builder report = report(rollout, nowMillis);
     RolloutReport kept = kept(rollout.stored.name());
     if (rollout.observedSince != 0 && kept != null && ranNothing(report.getRollout())) {
       // Nothing has run since the restart: what ran before it says more.
@@ -51,9 +51,9 @@ public record Records(LedgerFiles files) {
   }
 
   /// A rollout that this process has, without its trail and its replay.
-  static RolloutReport.Builder report(ManagedRollout rollout) {
+  static RolloutReport.Builder report(ManagedRollout rollout, long nowMillis) {
     RolloutReport.Builder report =
-        RolloutReport.newBuilder().setRollout(RolloutMessages.forReport(rollout.view()));
+        RolloutReport.newBuilder().setRollout(RolloutMessages.forReport(rollout.view(), nowMillis));
     if (rollout.live != null) {
       report.setCourse(rollout.course.message(rollout.live.ledger()));
     }
@@ -80,8 +80,8 @@ public record Records(LedgerFiles files) {
   }
 
   /// A rollout in the words of the control API: with the evidence that was kept, where the live one is gone.
-  Rollout rollout(RolloutView view) {
-    Rollout rollout = RolloutMessages.rollout(view);
+  Rollout rollout(RolloutView view, long nowMillis) {
+    Rollout rollout = RolloutMessages.rollout(view, nowMillis);
     RolloutReport kept = view.live() == null ? kept(view.stored().name()) : null;
     return kept == null ? rollout : withEvidence(rollout, kept.getRollout());
   }
@@ -111,9 +111,9 @@ public record Records(LedgerFiles files) {
   // --- reports ----------------------------------------------------------------------------------------------------------
 
   /// A rollout whose live half is gone.
-  RolloutReport.Builder report(RolloutView view) {
+  RolloutReport.Builder report(RolloutView view, long nowMillis) {
     RolloutReport kept = kept(view.stored().name());
-    Rollout now = RolloutMessages.forReport(view);
+    Rollout now = RolloutMessages.forReport(view, nowMillis);
     return kept == null
         ? RolloutReport.newBuilder().setRollout(now)
         : kept.toBuilder().setRollout(withEvidence(now, kept.getRollout()));
@@ -136,7 +136,7 @@ public record Records(LedgerFiles files) {
   /// @throws ControlFailure if there is no such rollout, or its files cannot be read
   public static RolloutReport reportFrom(Path data, String name, long nowMillis) throws ControlFailure {
     Offline found = find(data, name);
-    RolloutReport.Builder report = found.records.report(found.view);
+    RolloutReport.Builder report = found.records.report(found.view, nowMillis);
     found.records.complete(report, found.events, nowMillis);
     try {
       report.setReplay(found.records.replay(found.view));
@@ -167,7 +167,7 @@ public record Records(LedgerFiles files) {
       }
       return new Offline(
           new Records(new LedgerFiles(data.resolve("ledgers"))),
-          new RolloutView(stored, noteOf(stored), null, ""),
+          new RolloutView(stored, noteOf(stored), null),
           found.events());
     } catch (StoreException e) {
       throw new ControlFailure(Kind.UNAVAILABLE, String.valueOf(e.getMessage()));

@@ -97,7 +97,7 @@ public final class RolloutController implements AutoCloseable {
 
   /// A rollout in the words of the control API.
   Rollout message(String name) throws ControlFailure {
-    return records().rollout(get(name));
+    return records().rollout(get(name), nowMillis());
   }
 
   /// Weighs the log of a rollout again.
@@ -118,15 +118,22 @@ public final class RolloutController implements AutoCloseable {
   public RolloutReport report(String name) throws ControlFailure {
     RolloutView view = get(name);
     RolloutReport.Builder report =
-        view.live() == null ? records().report(view) : writer.call(() -> Records.report(rollouts.get(name)));
+        view.live() == null
+            ? records().report(view, nowMillis())
+            : writer.call(() -> Records.report(rollouts.get(name), nowMillis()));
     List<AuditEvent> events = journal.events(name, 0, Store.EVENTS_MAX);
-    records().complete(report, events, journal.clock().millis());
+    records().complete(report, events, nowMillis());
     try {
       report.setReplay(replay(name));
     } catch (ControlFailure e) {
       report.setNoReplay(String.valueOf(e.getMessage()));
     }
     return report.build();
+  }
+
+  /// The time by the clock that decisions are made by.
+  long nowMillis() {
+    return journal.clock().millis();
   }
 
   private Records records() {
@@ -159,14 +166,14 @@ public final class RolloutController implements AutoCloseable {
   private RolloutView create(RolloutNote note, String yaml, String actor, boolean validateOnly) throws ControlFailure {
     try (Routes.Hold _ = routes.hold(note.model())) {
       CandidateCheck.Loaded loaded = CandidateCheck.prepare(note, repository);
-      RolloutState first = new RolloutMachine(note).begin(journal.clock().millis());
+      RolloutState first = new RolloutMachine(note).begin(nowMillis());
       StoredRollout stored =
           StoredRollout.create(
               note.name(), yaml, NoteReader.sha256(yaml), salts.nextLong(), attempt(note), first,
               "created by " + actor);
       if (validateOnly) {
         loaded.undo(repository);
-        return new RolloutView(stored, note, null, "");
+        return new RolloutView(stored, note, null);
       }
       try {
         return writer.call(() -> begin(rollouts.requireFree(note), stored, actor));
@@ -205,7 +212,7 @@ public final class RolloutController implements AutoCloseable {
       assembly.retireLedger(note.name());
       throw e;
     }
-    rollout.course.sample(journal.clock().millis(), live.ledger(), rollout.stored, note, true);
+    rollout.course.sample(nowMillis(), live.ledger(), rollout.stored, note, true);
     join(rollout, note, live);
     rollouts.publish();
     log.info("rollout '{}' begins: model '{}', baseline {}, candidate {}",
@@ -276,20 +283,13 @@ public final class RolloutController implements AutoCloseable {
     }
     Decision decision =
         rollout.machine.decide(
-            rollout.stored.state(), event, new LedgerEvidence(live.ledger(), live.note().margins()), journal.clock().millis());
+            rollout.stored.state(), event, new LedgerEvidence(live.ledger(), live.note().margins()), nowMillis());
     switch (decision) {
-      case Decision.Hold hold -> hold(rollout, hold.waitingFor());
+      case Decision.Hold _ -> {}
       case Decision.Refuse refuse ->
           throw new ControlFailure(
               Kind.REFUSED, "rollout '%s': %s".formatted(rollout.stored.name(), refuse.reason()));
       case Decision.Move move -> move(rollout, live, move, actor);
-    }
-  }
-
-  private void hold(ManagedRollout rollout, String waitingFor) {
-    if (!rollout.waitingFor.equals(waitingFor)) {
-      rollout.waitingFor = waitingFor;
-      rollouts.publish();
     }
   }
 
@@ -309,7 +309,7 @@ public final class RolloutController implements AutoCloseable {
     ServingVersion serving = serving(next.stage(), note);
     rollout.stored =
         journal.write(rollout, new Journal.Entry(next, actor, move.kind(), move.reason(), firing, serving));
-    rollout.course.sample(journal.clock().millis(), live.ledger(), rollout.stored, note, true);
+    rollout.course.sample(nowMillis(), live.ledger(), rollout.stored, note, true);
     if (serving != null) {
       routes.serve(serving.model(), serving.version());
     }
@@ -325,9 +325,8 @@ public final class RolloutController implements AutoCloseable {
       live.ledger().expose(before, Assembly.exposure(next));
     }
     rollout.unwrittenAbort = null;
-    rollout.waitingFor = "";
     rollouts.publish();
-    records().keep(rollout);
+    records().keep(rollout, nowMillis());
     log.info("rollout '{}' {}: {}", note.name(), move.kind(), move.reason());
   }
 
@@ -376,9 +375,9 @@ public final class RolloutController implements AutoCloseable {
               rollout,
               new Journal.Entry(
                   rollout.stored.state(), SLUICE, "would-have-stopped", "dry run: " + stop.reason(),
-                  new Firing(stop, journal.clock().millis(), 0), null));
+                  new Firing(stop, nowMillis(), 0), null));
       rollouts.publish();
-      records().keep(rollout);
+      records().keep(rollout, nowMillis());
     } catch (ControlFailure e) {
       log.error("the verdict on rollout '{}' is not written down: {}", rollout.stored.name(), e.getMessage());
     }
@@ -398,7 +397,7 @@ public final class RolloutController implements AutoCloseable {
     EvidenceLedger.Trip trip = flip != null ? flip.trip() : live.ledger().trip();
     return trip == null
         ? null
-        : new Firing(live.ledger().describe(trip), journal.clock().millis(), flip == null ? 0 : flip.nanos());
+        : new Firing(live.ledger().describe(trip), nowMillis(), flip == null ? 0 : flip.nanos());
   }
 
   // --- time -----------------------------------------------------------------------------------------------------------
@@ -422,7 +421,7 @@ public final class RolloutController implements AutoCloseable {
 
   private void review(ManagedRollout rollout, LiveRollout live) throws ControlFailure {
     live.tick();
-    rollout.course.sample(journal.clock().millis(), live.ledger(), rollout.stored, rollout.note, false);
+    rollout.course.sample(nowMillis(), live.ledger(), rollout.stored, rollout.note, false);
     if (Exposure.isFlipped(live.ledger().exposure())) {
       reviewFlip(rollout, live);
     } else {
@@ -507,7 +506,7 @@ public final class RolloutController implements AutoCloseable {
     if (kept != null) {
       rollout.course = Course.of(kept.getCourse(), live.ledger());
     }
-    rollout.observedSince = journal.clock().millis();
+    rollout.observedSince = nowMillis();
     return rollout;
   }
 
@@ -534,7 +533,7 @@ public final class RolloutController implements AutoCloseable {
     writer.close();
     for (ManagedRollout rollout : rollouts.all()) {
       if (rollout.isLive()) {
-        records().keep(rollout);
+        records().keep(rollout, nowMillis());
       }
     }
     for (RolloutView view : rollouts.views()) {

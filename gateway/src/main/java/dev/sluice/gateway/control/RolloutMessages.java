@@ -47,13 +47,13 @@ final class RolloutMessages {
 
   private RolloutMessages() {}
 
-  static Rollout rollout(RolloutView view) {
-    return rollout(view, BARS);
+  static Rollout rollout(RolloutView view, long nowMillis) {
+    return rollout(view, nowMillis, BARS);
   }
 
   /// With distributions to be drawn, and bounded in size.
-  static Rollout forReport(RolloutView view) {
-    Rollout rollout = rollout(view, BARS_IN_REPORT);
+  static Rollout forReport(RolloutView view, long nowMillis) {
+    Rollout rollout = rollout(view, nowMillis, BARS_IN_REPORT);
     List<SegmentReport> busiest =
         rollout.getSegmentsList().stream()
             .filter(segment -> !segment.getSegment().isEmpty())
@@ -83,7 +83,7 @@ final class RolloutMessages {
     return rule.getThreshold() <= 1 ? 0 : Math.log(Math.max(1, rule.getEvidence())) / Math.log(rule.getThreshold());
   }
 
-  private static Rollout rollout(RolloutView view, int bars) {
+  private static Rollout rollout(RolloutView view, long nowMillis, int bars) {
     StoredRollout stored = view.stored();
     Rollout.Builder rollout =
         Rollout.newBuilder()
@@ -95,7 +95,7 @@ final class RolloutMessages {
             .setRevision(stored.revision())
             .setReason(stored.reason())
             .setAttempt(stored.attempt())
-            .setWaitingFor(view.waitingFor())
+            .setWaitingFor(view.waitingFor(nowMillis))
             .setCooledDown(stored.state().stage() instanceof Stage.Promoted)
             .setCreateTime(timestamp(stored.createdMillis()))
             .setUpdateTime(timestamp(stored.updatedMillis()))
@@ -125,13 +125,12 @@ final class RolloutMessages {
   }
 
   /// Where a rollout stands; the time is the caller's to give.
-  static CoursePoint coursePoint(StoredRollout stored, @Nullable RolloutNote note) {
+  static CoursePoint.Builder coursePoint(StoredRollout stored, @Nullable RolloutNote note) {
     return CoursePoint.newBuilder()
         .setState(state(stored.state(), note))
         .setStep(note == null ? 0 : step(stored.state().stage(), note))
         .setWeightBasisPoints(stored.state().weightBasisPoints())
-        .setShadowBasisPoints(stored.state().shadowBasisPoints())
-        .build();
+        .setShadowBasisPoints(stored.state().shadowBasisPoints());
   }
 
   static RolloutState state(dev.sluice.router.rollout.RolloutState state, @Nullable RolloutNote note) {

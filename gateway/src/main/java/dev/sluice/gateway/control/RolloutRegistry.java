@@ -4,6 +4,7 @@ import dev.sluice.gateway.control.ControlFailure.Kind;
 import dev.sluice.gateway.metrics.GatewayMetrics;
 import dev.sluice.router.rollout.RolloutNote;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -56,8 +57,8 @@ final class RolloutRegistry {
     return rollouts.get(name);
   }
 
-  List<ManagedRollout> all() {
-    return List.copyOf(rollouts.values());
+  Collection<ManagedRollout> all() {
+    return Collections.unmodifiableCollection(rollouts.values());
   }
 
   void put(ManagedRollout rollout) {

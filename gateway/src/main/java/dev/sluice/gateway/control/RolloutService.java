@@ -61,7 +61,7 @@ public final class RolloutService extends RolloutServiceImplBase {
   public void createRollout(CreateRolloutRequest request, StreamObserver<Rollout> out) {
     reply(
         out,
-        () -> RolloutMessages.rollout(controller().create(request.getNote(), actor(request.getActor()), request.getValidateOnly())));
+        () -> message(controller().create(request.getNote(), actor(request.getActor()), request.getValidateOnly())));
   }
 
   @Override
@@ -75,8 +75,9 @@ public final class RolloutService extends RolloutServiceImplBase {
         out,
         () -> {
           ListRolloutsResponse.Builder response = ListRolloutsResponse.newBuilder();
+          long nowMillis = controller().nowMillis();
           controller().list().stream()
-              .map(RolloutMessages::rollout)
+              .map(rollout -> RolloutMessages.rollout(rollout, nowMillis))
               .filter(rollout -> request.getModel().isEmpty() || request.getModel().equals(rollout.getModel()))
               .forEach(response::addRollouts);
           return response.build();
@@ -120,7 +121,7 @@ public final class RolloutService extends RolloutServiceImplBase {
       }
       try {
         RolloutView view = controller().get(name);
-        stream.onNext(RolloutMessages.rollout(view));
+        stream.onNext(message(view));
         if (view.stored().state().stage().isEnded()) {
           end();
           stream.onCompleted();
@@ -266,7 +267,11 @@ public final class RolloutService extends RolloutServiceImplBase {
   }
 
   private Rollout command(String name, RolloutEvent event, String actor, long expectedRevision) throws ControlFailure {
-    return RolloutMessages.rollout(controller().command(name, event, actor(actor), expectedRevision));
+    return message(controller().command(name, event, actor(actor), expectedRevision));
+  }
+
+  private Rollout message(RolloutView view) throws ControlFailure {
+    return RolloutMessages.rollout(view, controller().nowMillis());
   }
 
   private RolloutController controller() throws ControlFailure {

@@ -317,12 +317,13 @@ public final class LiveRollout implements AutoCloseable {
   }
 
   private void freezeQuantiles(int rule, StopRule.LatencyRatio ratio) {
-    if (IntStream.range(0, ratio.parts()).noneMatch(part -> ledger.frozenNanos(rule, part) == 0)) {
+    // Histograms are copied only when there is something to take from them: this is asked ten times a second.
+    if (isFrozen(rule, ratio) || baselineRuns() < StopRule.LatencyRatio.OBSERVATIONS_MIN) {
       return;
     }
     Histogram baseline = total().baseline().latencyNanos();
     if (baseline.getTotalCount() < StopRule.LatencyRatio.OBSERVATIONS_MIN) {
-      return;
+      return; // some were on their way from one to the other
     }
     for (int part = 0; part < ratio.parts(); part++) {
       if (ledger.frozenNanos(rule, part) == 0) {
@@ -330,6 +331,24 @@ public final class LiveRollout implements AutoCloseable {
         ledger.freeze(rule, part, Math.max(1, nanos), nowMillis());
       }
     }
+  }
+
+  private boolean isFrozen(int rule, StopRule.LatencyRatio ratio) {
+    for (int part = 0; part < ratio.parts(); part++) {
+      if (ledger.frozenNanos(rule, part) == 0) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  private long baselineRuns() {
+    long runs = 0;
+    for (int segment = 0; segment < ledger.segmentCount(); segment++) {
+      SegmentRecorder recorder = recorders.get(segment);
+      runs += recorder == null ? 0 : recorder.runs(Variant.BASELINE);
+    }
+    return runs;
   }
 
   private SegmentRecorder recorder(int segment) {

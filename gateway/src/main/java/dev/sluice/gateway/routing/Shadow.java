@@ -2,13 +2,13 @@ package dev.sluice.gateway.routing;
 
 import static java.util.Objects.requireNonNull;
 
+import dev.sluice.linux.LinuxCalls;
 import dev.sluice.router.assignment.Assignment;
 import dev.sluice.router.assignment.Exposure;
 import dev.sluice.router.assignment.Variant;
 import dev.sluice.router.observation.Observation;
 import dev.sluice.router.stop.StopRule;
 import dev.sluice.router.stop.StopRule.Counted;
-import dev.sluice.runtime.linux.LinuxCalls;
 import dev.sluice.runtime.model.ModelExecutionException;
 import dev.sluice.runtime.model.ModelVersion;
 import dev.sluice.runtime.model.RunControl;

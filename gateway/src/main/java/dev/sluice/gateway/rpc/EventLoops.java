@@ -1,6 +1,7 @@
 package dev.sluice.gateway.rpc;
 
 import dev.sluice.gateway.config.UnixListener;
+import dev.sluice.linux.LinuxCalls;
 import io.grpc.netty.shaded.io.grpc.netty.NettyServerBuilder;
 import io.grpc.netty.shaded.io.netty.channel.EventLoopGroup;
 import io.grpc.netty.shaded.io.netty.channel.MultiThreadIoEventLoopGroup;
@@ -31,7 +32,7 @@ public final class EventLoops implements AutoCloseable {
     this.group =
         new MultiThreadIoEventLoopGroup(
             loops,
-            Thread.ofPlatform().name("sluice-loop-", 0).factory(),
+            LinuxCalls.prompt(Thread.ofPlatform().name("sluice-loop-", 0).factory()),
             epoll ? EpollIoHandler.newFactory() : NioIoHandler.newFactory());
   }
 

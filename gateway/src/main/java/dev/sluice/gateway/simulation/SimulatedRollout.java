@@ -88,7 +88,9 @@ final class SimulatedRollout {
   private int baselineSeen;
   private RolloutState state;
   private @Nullable Stop stop;
-  private String waitingFor = "";
+
+  /// Why the last review could not do what it wanted; empty if it could.
+  private String refused = "";
   private long nowMillis;
   private long nextReviewMillis;
   private long enteredMillis;
@@ -140,7 +142,12 @@ final class SimulatedRollout {
   private Outcome outcome(End end, long requests) {
     spend();
     return new Outcome(
-        end, stop, requests, candidateRequests, exposed, nowMillis, LongStream.of(stepMillis).boxed().toList(), end == End.UNFINISHED ? waitingFor : "");
+        end, stop, requests, candidateRequests, exposed, nowMillis, LongStream.of(stepMillis).boxed().toList(),
+        end == End.UNFINISHED ? waitingFor() : "");
+  }
+
+  private String waitingFor() {
+    return refused.isEmpty() ? machine.waitingFor(state, evidence, nowMillis) : refused;
   }
 
   // --- time -----------------------------------------------------------------------------------------------------------
@@ -192,12 +199,12 @@ final class SimulatedRollout {
     switch (machine.decide(state, event, evidence, nowMillis)) {
       case Decision.Move move -> move(move.next());
       case Decision.Hold hold -> {
-        waitingFor = hold.waitingFor();
-        if (waitingFor.equals("a person to promote it")) {
+        refused = "";
+        if (hold.ready()) {
           decide(new RolloutEvent.Promote("the simulation"));
         }
       }
-      case Decision.Refuse refuse -> waitingFor = refuse.reason();
+      case Decision.Refuse refuse -> refused = refuse.reason();
     }
   }
 

@@ -41,6 +41,8 @@ public final class LedgerFiles implements AutoCloseable {
 
   private static final long KEPT_BYTES_MAX = 16 << 20;
 
+  private static final int PAGE_BYTES = 4_096;
+
   private final Path directory;
   private final int mappedMax;
   private final Map<String, Mapping> mappings = new HashMap<>();
@@ -88,10 +90,14 @@ public final class LedgerFiles implements AutoCloseable {
       try (FileChannel channel =
           FileChannel.open(
               unfinished, StandardOpenOption.CREATE, StandardOpenOption.TRUNCATE_EXISTING, StandardOpenOption.WRITE)) {
-        // Written, not just sized: a hole in a mapped file on a full disk kills the process that touches it.
-        ByteBuffer zeros = ByteBuffer.allocate(Math.multiplyExact(words, Long.BYTES));
-        while (zeros.hasRemaining()) {
-          channel.write(zeros);
+        // Written, not just sized: a hole in a mapped file on a full disk kills the process that touches it. A page at a time:
+        // what is written at once Linux keeps as one piece, and whoever then touches a word of it has all of it in memory.
+        ByteBuffer zeros = ByteBuffer.allocateDirect(PAGE_BYTES);
+        for (long left = (long) words * Long.BYTES; left > 0; left -= zeros.position()) {
+          zeros.clear().limit((int) Math.min(left, PAGE_BYTES));
+          while (zeros.hasRemaining()) {
+            channel.write(zeros);
+          }
         }
         channel.force(true);
       }

@@ -1,6 +1,6 @@
 package dev.sluice.runtime.batching;
 
-import dev.sluice.runtime.linux.LinuxCalls;
+import dev.sluice.linux.LinuxCalls;
 import dev.sluice.runtime.model.ModelVersion;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentMap;

@@ -101,10 +101,14 @@ final class InputTensors implements AutoCloseable {
     return tensor;
   }
 
+  static boolean canBeReadInPlace(ByteBuffer bytes) {
+    return bytes.isDirect() && bytes.alignmentOffset(0, ALIGNMENT) == 0;
+  }
+
   /// The bytes where native code can read them: as they are when possible, else copied once.
   private ByteBuffer direct(ByteBuffer bytes) {
     int size = bytes.limit();
-    if (bytes.isDirect() && bytes.alignmentOffset(0, ALIGNMENT) == 0) {
+    if (canBeReadInPlace(bytes)) {
       return bytes.slice(0, size).order(ByteOrder.LITTLE_ENDIAN);
     }
     ByteBuffer buffer = pool.take(size);

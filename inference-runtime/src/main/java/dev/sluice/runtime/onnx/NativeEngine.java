@@ -8,8 +8,11 @@ import ai.onnxruntime.OrtSession.SessionOptions;
 import ai.onnxruntime.providers.OrtCUDAProviderOptions;
 import dev.sluice.runtime.model.ExecutionSettings;
 import dev.sluice.runtime.model.ExecutionSettings.Threads;
+import dev.sluice.runtime.tensor.BufferPool;
+import dev.sluice.runtime.tensor.Tensor;
 import java.nio.file.Path;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.stream.Collectors;
@@ -29,14 +32,16 @@ final class NativeEngine implements Engine {
   private final OrtSession session;
   private final int gpu;
   private final String shrunkAfterRun;
-  /// For runs that nobody can stop; they can share it, because nothing is ever changed in it.
-  private final OrtSession.@Nullable RunOptions unstoppable;
+  /// For runs that nobody can stop; they share it, because nothing is ever changed in it. Without any, each run would make its own.
+  private final OrtSession.RunOptions unstoppable;
+
+  private volatile boolean closed;
 
   private NativeEngine(OrtSession session, int gpu, String shrunkAfterRun) throws OrtException {
     this.session = session;
     this.gpu = gpu;
     this.shrunkAfterRun = shrunkAfterRun;
-    this.unstoppable = shrunkAfterRun.isEmpty() ? null : runOptions();
+    this.unstoppable = runOptions();
   }
 
   /// Opens a session on a GPU, or with [#ON_CPU] on the CPU.
@@ -131,10 +136,22 @@ final class NativeEngine implements Engine {
   }
 
   @Override
-  public OrtSession.Result run(
-      Map<String, OnnxTensor> inputs, Map<String, OnnxTensor> outputs, OrtSession.@Nullable RunOptions options)
-      throws OrtException {
-    return session.run(inputs, Set.of(), outputs, options == null ? unstoppable : options);
+  public IoBinding bind(BufferPool pool, List<Tensor> inputs, List<Tensor> outputs) throws OrtException {
+    requireOpen();
+    return new IoBinding(session, pool, inputs, outputs);
+  }
+
+  @Override
+  public void run(IoBinding binding, OrtSession.@Nullable RunOptions options) throws OrtException {
+    requireOpen();
+    binding.run(session, options == null ? unstoppable : options);
+  }
+
+  // The Java binding asks the same of itself; past it, a session that was freed would end the process.
+  private void requireOpen() {
+    if (closed) {
+      throw new IllegalStateException("the session on %s is closed".formatted(device()));
+    }
   }
 
   @Override
@@ -153,9 +170,8 @@ final class NativeEngine implements Engine {
 
   @Override
   public void close() throws OrtException {
-    if (unstoppable != null) {
-      unstoppable.close();
-    }
+    closed = true;
+    unstoppable.close();
     session.close();
   }
 }

@@ -125,15 +125,15 @@ final class OnnxSession implements Session {
   private void leaveSlot(Engine engine, List<Tensor> inputs, List<String> outputs, List<Tensor> answer) {
     RunSlot slot = null;
     try {
-      slot = RunSlot.after(engine, environment, buffers, inputs, answer);
+      slot = RunSlot.after(engine, buffers, inputs, answer);
       if (slot == null) {
         return;
       }
-      if (slots.areProven(outputs) || (repeats(slot, inputs, answer) && slots.proven(outputs))) {
+      if (slots.areProven(outputs) || (slot.repeats(inputs, answer) && slots.proven(outputs))) {
         slots.give(slot);
         return;
       }
-    } catch (OrtException | ModelExecutionException e) {
+    } catch (OrtException e) {
       log.debug("no native tensors are kept for this model", e);
     }
     if (slot != null) {
@@ -142,20 +142,12 @@ final class OnnxSession implements Session {
     slots.outputsVary();
   }
 
-  private boolean repeats(RunSlot slot, List<Tensor> inputs, List<Tensor> answer)
-      throws OrtException, ModelExecutionException {
-    try (InputTensors given = slot.holdsInputs() ? null : new InputTensors(environment, buffers, casts, inputs)) {
-      return slot.repeats(inputs, given, answer);
-    }
-  }
-
   /// Null if the run failed: perhaps because its outputs are not what the slot has room for, so that it has to be tried without.
   private @Nullable List<Tensor> tryRunIn(RunSlot slot, List<Tensor> inputs, RunControl control)
       throws OrtException, ModelExecutionException {
     boolean whole = false;
-    try (InputTensors given = slot.holdsInputs() ? null : new InputTensors(environment, buffers, casts, inputs)) {
-      List<Tensor> answer =
-          control == RunControl.none() ? slot.run(inputs, given, null) : runUnder(control, slot, inputs, given);
+    try {
+      List<Tensor> answer = control == RunControl.none() ? slot.run(inputs, null) : runUnder(control, slot, inputs);
       whole = control == RunControl.none() || !control.isTerminated();
       return answer;
     } catch (OrtException e) {
@@ -172,15 +164,14 @@ final class OnnxSession implements Session {
     }
   }
 
-  private static List<Tensor> runUnder(
-      RunControl control, RunSlot slot, List<Tensor> inputs, @Nullable InputTensors given)
+  private static List<Tensor> runUnder(RunControl control, RunSlot slot, List<Tensor> inputs)
       throws OrtException, ModelExecutionException {
     OrtSession.RunOptions options = slot.options();
     if (!control.begin(slot.stop())) {
       throw terminated();
     }
     try {
-      return slot.run(inputs, given, options);
+      return slot.run(inputs, options);
     } finally {
       control.end(slot.stop());
     }
@@ -216,7 +207,7 @@ final class OnnxSession implements Session {
     }
   }
 
-  private Tensor output(String name, OnnxTensor tensor) throws ModelExecutionException {
+  private Tensor output(String name, OnnxTensor tensor) throws OrtException, ModelExecutionException {
     Datatype datatype = ElementTypes.of(tensor.getInfo().onnxType);
     if (datatype == null) {
       throw new ModelExecutionException(

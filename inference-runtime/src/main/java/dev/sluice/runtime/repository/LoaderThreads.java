@@ -1,6 +1,6 @@
 package dev.sluice.runtime.repository;
 
-import dev.sluice.runtime.linux.LinuxCalls;
+import dev.sluice.linux.LinuxCalls;
 import dev.sluice.runtime.model.ModelLoadException;
 import dev.sluice.runtime.model.ModelLoadException.Kind;
 import dev.sluice.runtime.model.ModelVersion;

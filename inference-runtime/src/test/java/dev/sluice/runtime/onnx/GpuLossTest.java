@@ -82,10 +82,13 @@ class GpuLossTest {
     }
 
     @Override
-    public OrtSession.Result run(
-        Map<String, OnnxTensor> inputs, Map<String, OnnxTensor> outputs, OrtSession.@Nullable RunOptions options)
-        throws OrtException {
-      return real.run(inputs, outputs, options);
+    public IoBinding bind(BufferPool pool, List<Tensor> inputs, List<Tensor> outputs) throws OrtException {
+      return real.bind(pool, inputs, outputs);
+    }
+
+    @Override
+    public void run(IoBinding binding, OrtSession.@Nullable RunOptions options) throws OrtException {
+      real.run(binding, options);
     }
 
     @Override

@@ -1,5 +1,6 @@
 package dev.sluice.loadtest.client;
 
+import dev.sluice.linux.LinuxCalls;
 import dev.sluice.loadtest.schedule.Arrivals;
 import java.util.List;
 import java.util.concurrent.atomic.LongAdder;
@@ -41,14 +42,16 @@ final class OpenLoop extends Driver {
   void begin() {
     // The pacer's own token: the run cannot end while it still sends.
     inFlight.set(1);
-    Thread.ofPlatform().daemon().name("loadtest-pacer").start(() -> {
-      try {
-        pace();
-      } finally {
-        sendingEnded();
-        release();
-      }
-    });
+    LinuxCalls.prompt(Thread.ofPlatform().daemon().name("loadtest-pacer").factory())
+        .newThread(() -> {
+          try {
+            pace();
+          } finally {
+            sendingEnded();
+            release();
+          }
+        })
+        .start();
   }
 
   private void pace() {

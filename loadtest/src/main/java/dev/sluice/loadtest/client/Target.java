@@ -1,5 +1,6 @@
 package dev.sluice.loadtest.client;
 
+import dev.sluice.linux.LinuxCalls;
 import dev.sluice.proto.inference.GRPCInferenceServiceGrpc;
 import dev.sluice.proto.inference.GRPCInferenceServiceGrpc.GRPCInferenceServiceBlockingStub;
 import dev.sluice.proto.inference.ModelMetadataRequest;
@@ -109,7 +110,7 @@ public final class Target {
   static EventLoopGroup loop(String name) {
     return new MultiThreadIoEventLoopGroup(
         1,
-        Thread.ofPlatform().daemon().name(name).factory(),
+        LinuxCalls.prompt(Thread.ofPlatform().daemon().name(name).factory()),
         Epoll.isAvailable() ? EpollIoHandler.newFactory() : NioIoHandler.newFactory());
   }
 

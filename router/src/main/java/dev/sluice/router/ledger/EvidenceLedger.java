@@ -45,7 +45,7 @@ import org.jspecify.annotations.Nullable;
 /// by its own share.
 ///
 /// Layout, in words: `0` layout mark, `8` lines taken, `16` exposure, `24` lines weighed, `32..37` the verdict (rule + 1,
-/// segment + 1, bad, events, evidence, line), `40` rules that hold, `41` lines left out, `48..` hard bounds, `56..` and `64..` what the step began with, from `128` one block of a cache line per
+/// segment + 1, bad, events, evidence, line), `40` rules that hold, `41` lines left out, `42` requests without a key that are not yet a line, `48..` hard bounds, `56..` and `64..` what the step began with, from `128` one block of a cache line per
 /// place (all traffic, then the segments), then the names of segments found on the way, the keys met, three saved weights, the log.
 @SuppressWarnings("EnumOrdinal") // their order is part of the log's layout
 public final class EvidenceLedger {
@@ -57,6 +57,7 @@ public final class EvidenceLedger {
   private static final int TRIP = 32;
   private static final int HOLDING = 40;
   private static final int LEFT_OUT = 41;
+  private static final int KEYLESS = 42; // an AssignedSlice
   private static final int BOUNDED = 48; // requests, failures, keys, nanos; then the same at the step's entry
   private static final int BOUNDED_AT_ENTRY = 52;
   private static final int NOTHING = 56; // by kind of event, those that taught nothing
@@ -82,6 +83,9 @@ public final class EvidenceLedger {
 
   private static final long NO_LINE = -1;
 
+  /// Requests without a key that share a line.
+  private static final int KEYLESS_TOGETHER = 16;
+
   // values() makes a new array each time.
   private static final List<Counted> COUNTED = List.of(Counted.values());
   private static final List<StopRule.Cap.Bounded> BOUNDS = List.of(StopRule.Cap.Bounded.values());
@@ -90,7 +94,7 @@ public final class EvidenceLedger {
   private static final int KEYS = 1 << 15;
 
   /// Changes with the layout, so that a ledger of another layout is never read as this one.
-  private static final long LAYOUT_VERSION = 4;
+  private static final long LAYOUT_VERSION = 5;
 
   /// Places for saved weights: the latest, the one before it, and the one being written.
   private static final int SAVED = 3;
@@ -369,11 +373,11 @@ public final class EvidenceLedger {
   ///
   /// @return false if a hard bound keeps the candidate from it: the caller then asks [#capped] and takes the baseline
   public boolean assigned(Assignment assignment, long nowMillis) {
-    if (interest.assignments() && !decided) {
-      long number = take();
-      if (number != NO_LINE) {
-        log.writeAssigned(number, assignment, nowMillis);
-        weigh();
+    if (interest.assignments() && !decided && assignment.share() > 0 && assignment.share() < Exposure.ALL) {
+      if (assignment.keyHash() == Assignment.NO_KEY) {
+        countKeyless(assignment, nowMillis);
+      } else if (!scales.haveMet(assignment.keyHash())) {
+        writeAssigned(assignment.keyHash(), AssignedSlice.of(assignment), nowMillis);
       }
     }
     if (assignment.variant() == Variant.BASELINE) {
@@ -381,6 +385,39 @@ public final class EvidenceLedger {
     }
     increment(assignment.segment(), LIVE_ASSIGNED);
     return isWithin(StopRule.Cap.Bounded.REQUESTS, 1) && isWithin(StopRule.Cap.Bounded.KEYS, newKeys(assignment));
+  }
+
+  /// Requests without a key are all evidence, and a line for each costs more than all else that is counted of them: some share a line.
+  /// So a mismatch is told later by as many requests at most. Those that had another chance do not go together with them.
+  private void countKeyless(Assignment assignment, long nowMillis) {
+    long one = AssignedSlice.of(assignment);
+    long before;
+    long after;
+    long complete;
+    do {
+      before = words.get(KEYLESS);
+      if (AssignedSlice.share(before) != assignment.share()) {
+        after = one;
+        complete = before;
+      } else {
+        long sum = AssignedSlice.plus(before, one);
+        boolean full = AssignedSlice.requests(sum) == KEYLESS_TOGETHER;
+        after = full ? 0 : sum;
+        complete = full ? sum : 0;
+      }
+    } while (!words.compareAndSet(KEYLESS, before, after));
+    writeAssigned(Assignment.NO_KEY, complete, nowMillis);
+  }
+
+  private void writeAssigned(long keyHash, long slice, long nowMillis) {
+    if (AssignedSlice.requests(slice) == 0) {
+      return;
+    }
+    long number = take();
+    if (number != NO_LINE) {
+      log.writeAssigned(number, keyHash, slice, nowMillis);
+      weigh();
+    }
   }
 
   private int newKeys(Assignment assignment) {
@@ -582,6 +619,10 @@ public final class EvidenceLedger {
   ///
   /// @return the verdict, to one thread
   public @Nullable Trip tick(long nowMillis) {
+    long keyless = words.get(KEYLESS);
+    if (keyless != 0 && !decided && words.compareAndSet(KEYLESS, keyless, 0)) {
+      writeAssigned(Assignment.NO_KEY, keyless, nowMillis);
+    }
     if (!decided && scales.wantsTick(nowMillis)) {
       write(Kind.TICK, 0, 0, 0, 0, nowMillis);
     }
@@ -788,6 +829,12 @@ public final class EvidenceLedger {
         : scales.evidence(test);
   }
 
+  /// Whether a test's evidence is at least this much at this moment.
+  public boolean hasReached(ArmedRule test, double level) {
+    // What was last weighed is at least what the good events since then have left of it. Hardly any test was ever near.
+    return scales.evidence(test) >= level && evidence(test) >= level;
+  }
+
   /// Events of the present step dispatched so long ago that all of them must have ended, without those that taught nothing.
   public long maturedInStep(Counted counted) {
     int i = counted.ordinal();
@@ -808,6 +855,11 @@ public final class EvidenceLedger {
   /// The evidence that the candidate fails less than `margins[index]` times as often as the baseline.
   public double acceptance(int index) {
     return scales.acceptance(index);
+  }
+
+  /// Whether any rule holds the rollout.
+  public boolean isHolding() {
+    return words.get(HOLDING) != 0;
   }
 
   /// The rules that hold the rollout, in the order of the note.

@@ -32,6 +32,9 @@ final class EvidenceLog {
   private static final int EPOCH = 7;
   private static final int COUNTED = 8;
 
+  /// Who is assigned to whom is asked of all traffic together.
+  private static final int NO_SEGMENT = 0;
+
   /// The longest name of a segment found on the way, in bytes of UTF-8: what fits into a line.
   static final int NAME_MAX = 8 * Evidence.COUNTS;
 
@@ -84,8 +87,10 @@ final class EvidenceLog {
     put(number, Kind.ANSWERED, assignment, variant, shadow, false, false, latencyNanos, 0, atMillis);
   }
 
-  void writeAssigned(long number, Assignment assignment, long atMillis) {
-    put(number, Kind.ASSIGNED, assignment, assignment.variant(), false, false, false, 0, 0, atMillis);
+  void writeAssigned(long number, long keyHash, long slice, long atMillis) {
+    long head = Evidence.head(Kind.ASSIGNED, NO_SEGMENT, AssignedSlice.share(slice), Variant.CANDIDATE, false, false, false);
+    put(
+        number, head, 0, keyHash, AssignedSlice.candidates(slice), AssignedSlice.baselines(slice), atMillis, 0);
   }
 
   private void put(

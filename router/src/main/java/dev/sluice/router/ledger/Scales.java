@@ -30,8 +30,9 @@ import org.jspecify.annotations.Nullable;
 /// Weighs the evidence: a fold over the lines of the log, and nothing else. The same lines in the same order give the same
 /// weights to the last bit, on every machine; that is what makes a decision replayable.
 ///
-/// All of its state is two arrays of fixed size, so that it can be saved as it is. One thread weighs at a time; others may look
-/// at the weights meanwhile and see them a moment old.
+/// All of its state is words of a fixed number, so that it can be saved as it is; of those that remember failures and keys, nearly
+/// all of them, memory is taken only for what is met. One thread weighs at a time; others may look at the weights meanwhile and
+/// see them a moment old.
 ///
 /// **Slices.** Rules that hold the two variants against each other look at failures in slices of dispatch time, and only when all
 /// calls of a slice must have ended: whichever variant fails faster would otherwise look worse for a while. Until then a failure
@@ -48,6 +49,12 @@ final class Scales {
 
   /// Bits that remember keys; a power of two.
   private static final int KEY_BITS = 1 << 20;
+
+  /// Words of those bits that are made together, when the first of their keys is met. A healthy rollout meets few: with rules about
+  /// failures only it is those whose requests fail.
+  private static final int KEYS_TOGETHER = 64;
+
+  private static final int WAITING_FIRST = 64;
 
   /// The evidence of the baseline's own drift from which on the candidate's is taken for the world's. Low, because whether the world
   /// drifts is found out by both at about the same time, and the candidate's test may well be ahead.
@@ -79,7 +86,13 @@ final class Scales {
   private final double[] state;
   private final long[] longs;
 
-  // Where things begin in the two arrays.
+  /// The failures that wait, `longs[WAITING]` of them; grows up to [#WAITING_MAX].
+  private long[] waiting = new long[0];
+
+  /// The bits that remember keys, [#KEYS_TOGETHER] words each; null where none is set. Empty where no rule asks.
+  private final long[] @Nullable [] keys;
+
+  // Where things begin in the first two of these arrays, and where the other two are saved behind them.
   private final int weightedAt;
   private final int acceptancesAt;
   private final int badAt;
@@ -93,7 +106,9 @@ final class Scales {
   private final int frozenAt;
   private final int waitingAt;
   private final int keysAt;
+  private final int longsSaved;
 
+  private final int[] sampleRatios;
   private final int places;
   /// By place, the first of its tests in [ArmedRules#armed] order.
   private final ArmedRule[][] testsIn;
@@ -135,7 +150,11 @@ final class Scales {
     this.frozenAt = spacedSinceAt + places;
     this.waitingAt = frozenAt + all.stream().mapToInt(Scales::parts).sum();
     this.keysAt = waitingAt + (ratios ? WAITING_MAX : 0);
-    this.longs = new long[keysAt + (ratioOfKeys ? KEY_BITS / Long.SIZE : 0)];
+    this.longs = new long[waitingAt];
+    this.keys = new long[ratioOfKeys ? KEY_BITS / Long.SIZE / KEYS_TOGETHER : 0][];
+    this.longsSaved = keysAt + keys.length * KEYS_TOGETHER;
+    this.sampleRatios =
+        IntStream.range(0, all.size()).filter(r -> all.get(r) instanceof StopRule.SampleRatio).toArray();
     this.testsIn = new ArmedRule[places][];
     this.weightIndexIn = new int[places][];
     this.firstIn = new int[places][all.size()];
@@ -558,34 +577,63 @@ final class Scales {
     packed = packed << 6 | rule;
     packed = packed << 3 | part;
     packed = packed << 11 | evidence.segment();
-    longs[waitingAt + (int) longs[WAITING]++] = packed;
+    int at = (int) longs[WAITING]++;
+    if (at == waiting.length) {
+      waiting = Arrays.copyOf(waiting, Math.clamp(2L * at, WAITING_FIRST, WAITING_MAX));
+    }
+    waiting[at] = packed;
   }
 
   private boolean isFirstOfItsKey(Evidence evidence, int rule, int part) {
     if (evidence.keyHash() == Assignment.NO_KEY) {
       return true;
     }
-    // The hash's upper bits chose the variant; a multiplication mixes them away.
-    long mixed = (evidence.keyHash() + rule * 8L + part) * 0x9E37_79B9_7F4A_7C15L;
-    int bit = (int) ((mixed ^ mixed >>> 32) & KEY_BITS - 1);
+    int bit = keyBit(evidence.keyHash(), rule, part);
     long mask = 1L << bit;
-    int word = keysAt + (bit >>> 6);
-    boolean first = (longs[word] & mask) == 0;
-    longs[word] |= mask;
+    int word = bit >>> 6;
+    long[] together = keysTogether(word / KEYS_TOGETHER);
+    boolean first = (together[word % KEYS_TOGETHER] & mask) == 0;
+    together[word % KEYS_TOGETHER] |= mask;
     return first;
   }
 
+  private long[] keysTogether(int index) {
+    long[] together = keys[index];
+    if (together == null) {
+      together = new long[KEYS_TOGETHER];
+      keys[index] = together;
+    }
+    return together;
+  }
+
+  private static int keyBit(long keyHash, int rule, int part) {
+    // The hash's upper bits chose the variant; a multiplication mixes them away.
+    long mixed = (keyHash + rule * 8L + part) * 0x9E37_79B9_7F4A_7C15L;
+    return (int) ((mixed ^ mixed >>> 32) & KEY_BITS - 1);
+  }
+
+  /// Whether an assignment of this key would teach no rule anything. Any thread may ask: bits are set by whoever weighs and never taken
+  /// back, so an answer that is too old is "no", and a line too many says nothing.
+  boolean haveMet(long keyHash) {
+    for (int r : sampleRatios) {
+      int bit = keyBit(keyHash, r, 0);
+      int word = bit >>> 6;
+      long[] together = keys[word / KEYS_TOGETHER];
+      if (together == null || (together[word % KEYS_TOGETHER] & 1L << bit) == 0) {
+        return false;
+      }
+    }
+    return true;
+  }
+
   private @Nullable Trip assigned(Evidence evidence) {
-    for (int r = 0; r < rules.rules().size(); r++) {
-      if (rules.rules().get(r) instanceof StopRule.SampleRatio
-          && evidence.share() > 0
-          && evidence.share() < Exposure.ALL
-          && isFirstOfItsKey(evidence, r, 0)) {
+    for (int r : sampleRatios) {
+      if (isFirstOfItsKey(evidence, r, 0)) {
         ArmedRule test = testsIn[0][indexOf(r, 0, ArmedRule.OVERALL)];
-        boolean candidate = evidence.variant() == Variant.CANDIDATE;
-        longs[eventsAt + r]++;
-        longs[badAt + r] += candidate ? 1 : 0;
-        ((ShareTest) test.test()).add(state, test.at(), candidate, evidence.share() / (double) Exposure.ALL);
+        longs[eventsAt + r] += evidence.candidates() + evidence.baselines();
+        longs[badAt + r] += evidence.candidates();
+        ((ShareTest) test.test())
+            .add(state, test.at(), evidence.candidates(), evidence.baselines(), evidence.share() / (double) Exposure.ALL);
         weigh(ArmedRule.OVERALL, indexOf(r, 0, ArmedRule.OVERALL));
         if (state[weightIndexIn[0][indexOf(r, 0, ArmedRule.OVERALL)]] >= rules.threshold()) {
           hold(r);
@@ -607,17 +655,17 @@ final class Scales {
     Trip trip = null;
     if (longs[WAITING] > 0) {
       int kept = 0;
-      int waiting = (int) longs[WAITING];
+      int all = (int) longs[WAITING];
       boolean learned = false;
-      for (int i = 0; i < waiting; i++) {
-        long packed = longs[waitingAt + i];
+      for (int i = 0; i < all; i++) {
+        long packed = waiting[i];
         long slice = packed >>> 35;
         boolean over = ((slice - last) & 0xFFF_FFFF) > 0x7FF_FFFF;
         if (over) {
           learnFailure(packed);
           learned = true;
         } else {
-          longs[waitingAt + kept++] = packed;
+          waiting[kept++] = packed;
         }
       }
       longs[WAITING] = kept;
@@ -755,24 +803,55 @@ final class Scales {
   // --- saving ---------------------------------------------------------------------------------------------------------
 
   int words() {
-    return state.length + longs.length;
+    return state.length + longsSaved;
   }
 
+  /// Failures beyond those that wait, and keys of which none was met, are left as they are: whoever saved here before had not met
+  /// them either, and memory that nobody touches is none.
   void save(LedgerWords words, int at) {
     for (int i = 0; i < state.length; i++) {
       words.setPlain(at + i, Double.doubleToRawLongBits(state[i]));
     }
-    for (int i = 0; i < longs.length; i++) {
-      words.setPlain(at + state.length + i, longs[i]);
+    int longsFrom = at + state.length;
+    save(longs, longs.length, words, longsFrom);
+    save(waiting, (int) longs[WAITING], words, longsFrom + waitingAt);
+    for (int i = 0; i < keys.length; i++) {
+      long[] together = keys[i];
+      if (together != null) {
+        save(together, KEYS_TOGETHER, words, longsFrom + keysAt + i * KEYS_TOGETHER);
+      }
     }
   }
 
+  private static void save(long[] array, int size, LedgerWords words, int at) {
+    for (int i = 0; i < size; i++) {
+      words.setPlain(at + i, array[i]);
+    }
+  }
+
+  /// @throws IllegalStateException if what was saved cannot be weights
   void load(LedgerWords words, int at) {
     for (int i = 0; i < state.length; i++) {
       state[i] = Double.longBitsToDouble(words.getPlain(at + i));
     }
+    int longsFrom = at + state.length;
     for (int i = 0; i < longs.length; i++) {
-      longs[i] = words.getPlain(at + state.length + i);
+      longs[i] = words.getPlain(longsFrom + i);
+    }
+    int most = keysAt - waitingAt;
+    if (longs[WAITING] < 0 || longs[WAITING] > most) {
+      throw new IllegalStateException(
+          "the ledger is damaged: %d failures wait, at most %d can".formatted(longs[WAITING], most));
+    }
+    waiting = new long[(int) longs[WAITING]];
+    for (int i = 0; i < waiting.length; i++) {
+      waiting[i] = words.getPlain(longsFrom + waitingAt + i);
+    }
+    for (int word = 0; word < keys.length * KEYS_TOGETHER; word++) {
+      long bits = words.getPlain(longsFrom + keysAt + word);
+      if (bits != 0) {
+        keysTogether(word / KEYS_TOGETHER)[word % KEYS_TOGETHER] = bits;
+      }
     }
   }
 
@@ -783,16 +862,36 @@ final class Scales {
         return false;
       }
     }
+    int longsFrom = at + state.length;
     for (int i = 0; i < longs.length; i++) {
-      if (words.getPlain(at + state.length + i) != longs[i]) {
+      if (words.getPlain(longsFrom + i) != longs[i]) {
+        return false;
+      }
+    }
+    for (int i = 0; i < longs[WAITING]; i++) {
+      if (words.getPlain(longsFrom + waitingAt + i) != waiting[i]) {
+        return false;
+      }
+    }
+    for (int word = 0; word < keys.length * KEYS_TOGETHER; word++) {
+      if (words.getPlain(longsFrom + keysAt + word) != keys(word)) {
         return false;
       }
     }
     return true;
   }
 
+  private long keys(int word) {
+    long[] together = keys[word / KEYS_TOGETHER];
+    return together == null ? 0 : together[word % KEYS_TOGETHER];
+  }
+
   /// Whether the weights are those of other scales for the same rules, to the last bit.
   boolean isAt(Scales other) {
-    return Arrays.equals(state, other.state) && Arrays.equals(longs, other.longs);
+    int waits = (int) longs[WAITING];
+    return Arrays.equals(state, other.state)
+        && Arrays.equals(longs, other.longs)
+        && Arrays.equals(waiting, 0, waits, other.waiting, 0, waits)
+        && IntStream.range(0, keys.length * KEYS_TOGETHER).allMatch(word -> keys(word) == other.keys(word));
   }
 }

@@ -75,6 +75,11 @@ public final class SegmentRecorder {
     return variant == Variant.BASELINE ? baseline : candidate;
   }
 
+  /// Runs of a variant, well or badly, live and shadow: what a snapshot's latencies count.
+  public long runs(Variant variant) {
+    return of(variant).runs();
+  }
+
   public SegmentSnapshot snapshot() {
     Map<FallbackReason, Long> reasons = new EnumMap<>(FallbackReason.class);
     fellBack.forEach((reason, count) -> reasons.put(reason, count.sum()));
@@ -100,6 +105,10 @@ public final class SegmentRecorder {
     void failed(long nanos) {
       failed.increment();
       latencyNanos.add(nanos);
+    }
+
+    long runs() {
+      return answered.sum() + shadowed.sum() + failed.sum();
     }
 
     VariantSnapshot snapshot() {

@@ -39,8 +39,11 @@ public final class RolloutMachine {
 
     long liveCompleted(int segment);
 
-    /// What keeps the rollout where it is although no rule stops it, for people: a rule that holds, a rule that has heard half
-    /// of what it needs to stop, a baseline that has not been seen often enough. Empty for nothing.
+    /// Whether something keeps the rollout where it is although no rule stops it: a rule that holds, a rule that has heard half
+    /// of what it needs to stop, a baseline that has not been seen often enough.
+    boolean holds();
+
+    /// The same for people. Empty if nothing holds.
     List<String> holding();
 
     /// The events of a limit rule in the present step that must all have ended by now, and how many of the step's were bad.
@@ -53,6 +56,8 @@ public final class RolloutMachine {
   /// @param matured events that must have ended
   /// @param bad of those and later ones
   public record RateSeen(long matured, long bad) {}
+
+  private static final Decision NOTHING_TO_DO = new Decision.Hold(false);
 
   private final RolloutNote note;
   private final Segments segments;
@@ -84,24 +89,23 @@ public final class RolloutMachine {
 
   private Decision review(RolloutState state, Evidence evidence, long nowMillis) {
     return switch (state.stage()) {
-      case Stage.Running running -> {
-        String missing = missing(running, state, evidence, nowMillis);
-        yield missing.isEmpty() ? advance(state, running, evidence, nowMillis) : new Decision.Hold(missing);
-      }
-      case Stage.CoolingDown cooling -> {
-        long remaining = cooling.promotedMillis() + note.coolDownMillis() - nowMillis;
-        yield remaining > 0
-            ? new Decision.Hold("the cool-down ends in %d s".formatted((remaining + 999) / 1000))
-            : new Decision.Move(
-                new RolloutState(
-                    new Stage.Promoted(cooling.promotedMillis()), state.epoch() + 1, Exposure.ALL, 0,
-                    state.observedAtEntry()),
-                "completed",
-                "the cool-down has ended");
-      }
-      case Stage.Paused _ -> new Decision.Hold("a person to resume it");
-      case Stage.Promoted _, Stage.Stopped _, Stage.Aborted _ -> new Decision.Hold("");
+      case Stage.Running running ->
+          isMet(running, state, evidence, nowMillis) ? advance(state, running, evidence, nowMillis) : NOTHING_TO_DO;
+      case Stage.CoolingDown cooling ->
+          coolDownMillis(cooling, nowMillis) > 0
+              ? NOTHING_TO_DO
+              : new Decision.Move(
+                  new RolloutState(
+                      new Stage.Promoted(cooling.promotedMillis()), state.epoch() + 1, Exposure.ALL, 0,
+                      state.observedAtEntry()),
+                  "completed",
+                  "the cool-down has ended");
+      case Stage.Paused _, Stage.Promoted _, Stage.Stopped _, Stage.Aborted _ -> NOTHING_TO_DO;
     };
+  }
+
+  private long coolDownMillis(Stage.CoolingDown cooling, long nowMillis) {
+    return cooling.promotedMillis() + note.coolDownMillis() - nowMillis;
   }
 
   private Decision advance(RolloutState state, Stage.Running running, Evidence evidence, long nowMillis) {
@@ -117,63 +121,124 @@ public final class RolloutMachine {
     }
     return switch (note.promotion()) {
       case AUTOMATIC -> promote(state, "the conditions of all %d steps are met".formatted(next), nowMillis);
-      case MANUAL -> new Decision.Hold("a person to promote it");
+      case MANUAL -> new Decision.Hold(true);
     };
   }
 
-  /// What the present step still lacks, for people; empty if nothing.
-  private String missing(Stage.Running running, RolloutState state, Evidence evidence, long nowMillis) {
+  // --- the condition of a step ----------------------------------------------------------------------------------------
+
+  /// Asked many times for each time that it is true or somebody wants to know why not: it makes no words. [#missing] has one for
+  /// each of these lines.
+  private boolean isMet(Stage.Running running, RolloutState state, Evidence evidence, long nowMillis) {
     Step step = note.steps().get(running.step());
-    List<Long> now = observed(step, evidence);
-    String unit = step instanceof Step.Shadow ? "shadowed requests" : "candidate answers";
-    List<String> missing = new ArrayList<>();
-    int declared = segments.declared().size();
-    long total = now.get(declared) - state.observedAtEntry().get(declared);
-    if (total < step.until().observations()) {
-      missing.add("%d more %s".formatted(step.until().observations() - total, unit));
+    if (remainingMillis(running, step, nowMillis) > 0 || lackingOverall(step, state, evidence) > 0) {
+      return false;
     }
-    for (int segment = 0; segment < declared; segment++) {
-      long since = now.get(segment) - state.observedAtEntry().get(segment);
-      if (since < step.until().observationsPerSegment()) {
-        missing.add(
-            "%d more %s in %s"
-                .formatted(step.until().observationsPerSegment() - since, unit, segments.name(segment)));
+    for (int segment = 0; segment < segments.declared().size(); segment++) {
+      if (lacking(step, state, evidence, segment) > 0) {
+        return false;
       }
     }
-    double perMilli = (double) total / Math.max(1, nowMillis - running.enteredMillis());
     for (Acceptance acceptance : step.until().accept()) {
-      String wanting = wanting(acceptance, evidence, perMilli);
-      if (!wanting.isEmpty()) {
-        missing.add(wanting);
+      if (!isShown(acceptance, evidence)) {
+        return false;
+      }
+    }
+    return !evidence.holds();
+  }
+
+  private static long remainingMillis(Stage.Running running, Step step, long nowMillis) {
+    return running.enteredMillis() + step.until().millis() - nowMillis;
+  }
+
+  private long lackingOverall(Step step, RolloutState state, Evidence evidence) {
+    return step.until().observations() - sinceEntry(step, state, evidence);
+  }
+
+  private long sinceEntry(Step step, RolloutState state, Evidence evidence) {
+    return observed(step, evidence, ArmedRule.OVERALL) - state.observedAtEntry().get(segments.declared().size());
+  }
+
+  private static long lacking(Step step, RolloutState state, Evidence evidence, int segment) {
+    return step.until().observationsPerSegment()
+        - (observed(step, evidence, segment) - state.observedAtEntry().get(segment));
+  }
+
+  private boolean isShown(Acceptance acceptance, Evidence evidence) {
+    return switch (acceptance) {
+      case Acceptance.RateBelow below -> moreRequests(below, evidence.rate(limitRule(below.rule()))) <= 0;
+      case Acceptance.ErrorRatioBelow(double margin) -> evidence.errorRatioBelow(margin) >= Acceptance.THRESHOLD;
+    };
+  }
+
+  private static long moreRequests(Acceptance.RateBelow below, RateSeen seen) {
+    return new LimitAcceptance(below.limit()).completedNeeded(seen.bad(), Acceptance.THRESHOLD) - seen.matured();
+  }
+
+  // --- the same for people --------------------------------------------------------------------------------------------
+
+  /// What a rollout waits for, for people; empty if for nothing.
+  public String waitingFor(RolloutState state, Evidence evidence, long nowMillis) {
+    return switch (state.stage()) {
+      case Stage.Running running -> {
+        String missing = missing(running, state, evidence, nowMillis);
+        boolean last = running.step() + 1 == note.steps().size();
+        yield missing.isEmpty() && last && note.promotion() == RolloutNote.Promotion.MANUAL
+            ? "a person to promote it"
+            : missing;
+      }
+      case Stage.CoolingDown cooling -> {
+        long remaining = coolDownMillis(cooling, nowMillis);
+        yield remaining > 0 ? "the cool-down ends in %d s".formatted((remaining + 999) / 1000) : "";
+      }
+      case Stage.Paused _ -> "a person to resume it";
+      case Stage.Promoted _, Stage.Stopped _, Stage.Aborted _ -> "";
+    };
+  }
+
+  /// What the present step still lacks; empty if nothing.
+  private String missing(Stage.Running running, RolloutState state, Evidence evidence, long nowMillis) {
+    Step step = note.steps().get(running.step());
+    String unit = step instanceof Step.Shadow ? "shadowed requests" : "candidate answers";
+    List<String> missing = new ArrayList<>();
+    long lackingOverall = lackingOverall(step, state, evidence);
+    if (lackingOverall > 0) {
+      missing.add("%d more %s".formatted(lackingOverall, unit));
+    }
+    for (int segment = 0; segment < segments.declared().size(); segment++) {
+      long lacking = lacking(step, state, evidence, segment);
+      if (lacking > 0) {
+        missing.add("%d more %s in %s".formatted(lacking, unit, segments.name(segment)));
+      }
+    }
+    double perMilli =
+        (double) sinceEntry(step, state, evidence) / Math.max(1, nowMillis - running.enteredMillis());
+    for (Acceptance acceptance : step.until().accept()) {
+      if (!isShown(acceptance, evidence)) {
+        missing.add(wanting(acceptance, evidence, perMilli));
       }
     }
     missing.addAll(evidence.holding());
-    long remaining = running.enteredMillis() + step.until().millis() - nowMillis;
+    long remaining = remainingMillis(running, step, nowMillis);
     if (remaining > 0) {
       missing.add("%d s more in this step".formatted((remaining + 999) / 1000));
     }
     return String.join(", ", missing);
   }
 
-  /// What is still to be shown, and how long that takes if things go on like this; empty if nothing.
+  /// What is still to be shown, and how long that takes if things go on like this.
   private String wanting(Acceptance acceptance, Evidence evidence, double perMilli) {
     return switch (acceptance) {
-      case Acceptance.RateBelow(String name, double limit) -> {
-        RateSeen seen = evidence.rate(limitRule(name));
-        long needed = new LimitAcceptance(limit).completedNeeded(seen.bad(), Acceptance.THRESHOLD);
-        long more = needed - seen.matured();
-        yield more <= 0
-            ? ""
-            : "%,d more requests to show that %s is below %s %% (%d bad of %,d)%s"
-                .formatted(more, name, decimal(limit * 100), seen.bad(), seen.matured(), atThisRate(more, perMilli));
+      case Acceptance.RateBelow below -> {
+        RateSeen seen = evidence.rate(limitRule(below.rule()));
+        long more = moreRequests(below, seen);
+        yield "%,d more requests to show that %s is below %s %% (%d bad of %,d)%s"
+            .formatted(
+                more, below.rule(), decimal(below.limit() * 100), seen.bad(), seen.matured(), atThisRate(more, perMilli));
       }
-      case Acceptance.ErrorRatioBelow(double margin) -> {
-        double shown = evidence.errorRatioBelow(margin);
-        yield shown >= Acceptance.THRESHOLD
-            ? ""
-            : "more failures of either version to show that the candidate fails less than %s times as often as the baseline: evidence %s of %.0f"
-                .formatted(decimal(margin), decimal(shown), Acceptance.THRESHOLD);
-      }
+      case Acceptance.ErrorRatioBelow(double margin) ->
+          "more failures of either version to show that the candidate fails less than %s times as often as the baseline: evidence %s of %.0f"
+              .formatted(decimal(margin), decimal(evidence.errorRatioBelow(margin)), Acceptance.THRESHOLD);
     };
   }
 
@@ -219,7 +284,7 @@ public final class RolloutMachine {
           case Stage.Stopped _, Stage.Aborted _ -> -2;
         };
     if (step == -1) {
-      return new Decision.Hold("");
+      return NOTHING_TO_DO;
     }
     if (step == -2) {
       return ended(state.stage());
@@ -246,7 +311,7 @@ public final class RolloutMachine {
       case Stage.Running running ->
           new Decision.Move(
               inStage(state, new Stage.Paused(running.step(), pause.reason())), "paused", pause.reason());
-      case Stage.Paused _ -> new Decision.Hold("a person to resume it");
+      case Stage.Paused _ -> NOTHING_TO_DO;
       case Stage.CoolingDown _ -> new Decision.Refuse("it is promoted already: there is no step to pause");
       case Stage.Promoted _, Stage.Stopped _, Stage.Aborted _ -> ended(state.stage());
     };
@@ -258,7 +323,7 @@ public final class RolloutMachine {
       case Stage.Paused paused ->
           new Decision.Move(
               inStage(state, new Stage.Running(paused.step(), nowMillis)), "resumed", resume.reason());
-      case Stage.Running _ -> new Decision.Hold("");
+      case Stage.Running _ -> NOTHING_TO_DO;
       case Stage.CoolingDown _ -> new Decision.Refuse("it is promoted already: there is no step to resume");
       case Stage.Promoted _, Stage.Stopped _, Stage.Aborted _ -> ended(state.stage());
     };
@@ -290,7 +355,7 @@ public final class RolloutMachine {
               .formatted(command.weightBasisPoints() / 100.0, most / 100.0));
     }
     if (command.weightBasisPoints() == state.weightBasisPoints()) {
-      return new Decision.Hold("");
+      return NOTHING_TO_DO;
     }
     return new Decision.Move(
         new RolloutState(
@@ -303,7 +368,7 @@ public final class RolloutMachine {
   /// Ending is always possible and, where it has happened, changes nothing.
   private static Decision end(RolloutState state, Stage end, String kind, String reason) {
     if (state.stage().isEnded()) {
-      return new Decision.Hold("");
+      return NOTHING_TO_DO;
     }
     return new Decision.Move(
         new RolloutState(end, state.epoch() + 1, 0, 0, state.observedAtEntry()), kind, reason);

@@ -1,5 +1,8 @@
 package dev.sluice.router.statistics;
 
+import java.util.concurrent.atomic.AtomicReferenceArray;
+import org.jspecify.annotations.Nullable;
+
 /// Evidence that bad events come more often than a limit allows, from the first event on and after any long good stretch.
 ///
 /// **The hypothesis.** "Every event is bad with conditional probability at most p0." Rates may drift below the limit and
@@ -89,8 +92,21 @@ public final class LimitTest implements EProcess {
   private final double[] badInsteadOfGood = new double[GRID_SIZE];
 
   /// The factor of `value * 16^digit` good events for alternative k, at ((digit * 16) + value) * 8 + k: a count costs one
-  /// multiplication per digit. 16 KiB, shared by all states of this limit.
-  private final double[] goodPowers = new double[DIGITS * DIGIT_VALUES * GRID_SIZE];
+  /// multiplication per digit. 16 KiB, shared by all states of this limit, and by other tests of the same one.
+  private final double[] goodPowers;
+
+  /// The latest tables: rollouts by the hundred have the same few limits.
+  private static final AtomicReferenceArray<@Nullable Powers> POWERS = new AtomicReferenceArray<>(16);
+
+  private static final class Powers {
+    final double limit;
+    final double[] good;
+
+    Powers(double limit, double[] good) {
+      this.limit = limit;
+      this.good = good;
+    }
+  }
 
   /// @param limit the allowed rate p0 of bad events, above 0 and at most [#LIMIT_MAX]
   public LimitTest(double limit) {
@@ -111,13 +127,27 @@ public final class LimitTest implements EProcess {
       logGainOfBad[k] = StrictMath.log(alternative / limit);
       logLossOfGood[k] = StrictMath.log1p(-alternative) - StrictMath.log1p(-limit);
       badInsteadOfGood[k] = StrictMath.exp(logGainOfBad[k] - logLossOfGood[k]);
-      for (int digit = 0; digit < DIGITS; digit++) {
-        double unit = StrictMath.scalb(1.0, DIGIT_BITS * digit);
-        for (int value = 0; value < DIGIT_VALUES; value++) {
-          goodPowers[(digit * DIGIT_VALUES + value) * GRID_SIZE + k] = StrictMath.exp(logLossOfGood[k] * value * unit);
+    }
+    this.goodPowers = goodPowers(limit, logLossOfGood);
+  }
+
+  private static double[] goodPowers(double limit, double[] logLossOfGood) {
+    int place = (Double.hashCode(limit) * 0x9E37_79B9) >>> 28;
+    Powers known = POWERS.get(place);
+    if (known != null && known.limit == limit) {
+      return known.good;
+    }
+    double[] good = new double[DIGITS * DIGIT_VALUES * GRID_SIZE];
+    for (int digit = 0; digit < DIGITS; digit++) {
+      double unit = StrictMath.scalb(1.0, DIGIT_BITS * digit);
+      for (int value = 0; value < DIGIT_VALUES; value++) {
+        for (int k = 0; k < GRID_SIZE; k++) {
+          good[(digit * DIGIT_VALUES + value) * GRID_SIZE + k] = StrictMath.exp(logLossOfGood[k] * value * unit);
         }
       }
     }
+    POWERS.set(place, new Powers(limit, good));
+    return good;
   }
 
   public double limit() {

@@ -18,6 +18,7 @@ public final class Evidence {
     MEASURED,
     LABELLED,
     CRASHED,
+    /// Requests were given to the variants: one of a key that was not met before, or some without a key.
     ASSIGNED,
     /// A hard bound was passed.
     CAPPED,
@@ -118,6 +119,16 @@ public final class Evidence {
   /// What was measured, or the difference in loss of a label.
   public double number() {
     return Double.longBitsToDouble(a);
+  }
+
+  /// Of assigned requests those that went to the candidate.
+  public long candidates() {
+    return a;
+  }
+
+  /// Of assigned requests those that stayed with the baseline.
+  public long baselines() {
+    return b;
   }
 
   /// The rule that a measured number or a frozen quantile is for.

@@ -20,7 +20,6 @@ import dev.sluice.router.rollout.Step.ExpansionCondition;
 import dev.sluice.router.rollout.Step.Shadow;
 import dev.sluice.router.statistics.LimitAcceptance;
 import dev.sluice.router.stop.StopRule;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
@@ -126,19 +125,19 @@ final class RolloutMachineTest {
   @Test
   void tooLittleEvidenceHoldsForEverAndSaysWhatIsMissing() {
     RolloutState state = machine.begin(START);
-    assertThat(machine.decide(state, new Review(), counts, START))
-        .isEqualTo(new Hold("100 more shadowed requests, 10 more shadowed requests in country=DE, 10 more shadowed requests in tier=vip, "
-            + "10 s more in this step"));
+    assertThat(waitingFor(machine, state, START))
+        .isEqualTo("100 more shadowed requests, 10 more shadowed requests in country=DE, 10 more shadowed requests in tier=vip, "
+            + "10 s more in this step");
     counts.observe(30, DE);
-    assertThat(machine.decide(state, new Review(), counts, START + STEP_MILLIS - 1))
-        .isEqualTo(new Hold("70 more shadowed requests, 10 more shadowed requests in tier=vip, 1 s more in this step"));
+    assertThat(waitingFor(machine, state, START + STEP_MILLIS - 1))
+        .isEqualTo("70 more shadowed requests, 10 more shadowed requests in tier=vip, 1 s more in this step");
     long years = START + 100L * 365 * 24 * 3_600_000;
-    assertThat(machine.decide(state, new Review(), counts, years))
-        .isEqualTo(new Hold("70 more shadowed requests, 10 more shadowed requests in tier=vip"));
+    assertThat(waitingFor(machine, state, years))
+        .isEqualTo("70 more shadowed requests, 10 more shadowed requests in tier=vip");
     counts.observe(1_000_000, OTHER);
-    assertThat(machine.decide(state, new Review(), counts, years))
+    assertThat(waitingFor(machine, state, years))
         .as("a quiet segment is not carried by a busy one")
-        .isEqualTo(new Hold("10 more shadowed requests in tier=vip"));
+        .isEqualTo("10 more shadowed requests in tier=vip");
     counts.observe(10, VIP);
     assertThat(machine.decide(state, new Review(), counts, years)).isInstanceOf(Move.class);
   }
@@ -152,8 +151,8 @@ final class RolloutMachineTest {
   @Test
   void evidenceWithoutTheTimeHolds() {
     counts.observe(1_000, DE, VIP);
-    assertThat(machine.decide(machine.begin(START), new Review(), counts, START + 1))
-        .isEqualTo(new Hold("10 s more in this step"));
+    assertThat(waitingFor(machine, machine.begin(START), START + 1))
+        .isEqualTo("10 s more in this step");
   }
 
   @Test
@@ -163,10 +162,10 @@ final class RolloutMachineTest {
     assertThat(canary)
         .isEqualTo(new RolloutState(new Stage.Running(1, START + STEP_MILLIS), 2, 500, 200, List.of(1_000L, 1_000L, 2_000L)));
     counts.observeShadows(1_000_000, DE);
-    assertThat(machine.decide(canary, new Review(), counts, START + 2 * STEP_MILLIS))
+    assertThat(waitingFor(machine, canary, START + 2 * STEP_MILLIS))
         .as("shadows are no answers to callers")
-        .isEqualTo(new Hold("100 more candidate answers, 10 more candidate answers in country=DE, "
-            + "10 more candidate answers in tier=vip"));
+        .isEqualTo("100 more candidate answers, 10 more candidate answers in country=DE, "
+            + "10 more candidate answers in tier=vip");
   }
 
   @Test
@@ -183,7 +182,7 @@ final class RolloutMachineTest {
     assertThat(state.weightBasisPoints()).isEqualTo(Exposure.ALL);
     assertThat(state.epoch()).isEqualTo(4);
     long end = now + ExampleNotes.COOL_DOWN_MILLIS;
-    assertThat(machine.decide(state, new Review(), counts, end - 1)).isEqualTo(new Hold("the cool-down ends in 1 s"));
+    assertThat(waitingFor(machine, state, end - 1)).isEqualTo("the cool-down ends in 1 s");
     RolloutState promoted = moved(machine.decide(state, new Review(), counts, end));
     assertThat(promoted.stage()).isEqualTo(new Stage.Promoted(now));
     assertThat(promoted.weightBasisPoints()).isEqualTo(Exposure.ALL);
@@ -195,7 +194,7 @@ final class RolloutMachineTest {
     RolloutState last = new RolloutState(new Stage.Running(2, START), 3, 2_500, 0, List.of(0L, 0L, 0L));
     counts.observe(1_000, DE, VIP);
     long later = START + 1_000 * STEP_MILLIS;
-    assertThat(manual.decide(last, new Review(), counts, later)).isEqualTo(new Hold("a person to promote it"));
+    assertThat(waitingFor(manual, last, later)).isEqualTo("a person to promote it");
     assertThat(moved(manual.decide(last, new Promote("looks good"), counts, later)).stage())
         .isEqualTo(new Stage.CoolingDown(later));
   }
@@ -203,10 +202,10 @@ final class RolloutMachineTest {
   @Test
   void whatHoldsARolloutIsSaidAndKeepsItWhereItIs() {
     counts.observe(1_000, DE, VIP);
-    counts.holding.add("sample-ratio holds the rollout until a person ends or promotes it");
-    assertThat(machine.decide(machine.begin(START), new Review(), counts, START + STEP_MILLIS))
-        .isEqualTo(new Hold("sample-ratio holds the rollout until a person ends or promotes it"));
-    counts.holding.clear();
+    counts.holding = List.of("sample-ratio holds the rollout until a person ends or promotes it");
+    assertThat(waitingFor(machine, machine.begin(START), START + STEP_MILLIS))
+        .isEqualTo("sample-ratio holds the rollout until a person ends or promotes it");
+    counts.holding = List.of();
     assertThat(machine.decide(machine.begin(START), new Review(), counts, START + STEP_MILLIS)).isInstanceOf(Move.class);
   }
 
@@ -218,10 +217,10 @@ final class RolloutMachineTest {
     counts.rate = new RateSeen(100, 0);
     long needed = new LimitAcceptance(0.01).completedNeeded(0, Acceptance.THRESHOLD);
     assertThat(needed).isGreaterThan(300);
-    assertThat(accepting.decide(begun, new Review(), counts, START + 2_000))
-        .isEqualTo(new Hold(
+    assertThat(waitingFor(accepting, begun, START + 2_000))
+        .isEqualTo(
             "%d more requests to show that error-rate is below 1 %% (0 bad of 100), about %d s at the present rate"
-                .formatted(needed - 100, Math.ceilDiv(needed - 100, 100))));
+                .formatted(needed - 100, Math.ceilDiv(needed - 100, 100)));
     counts.rate = new RateSeen(needed - 1, 0);
     assertThat(accepting.decide(begun, new Review(), counts, START + 2_000)).isInstanceOf(Hold.class);
     counts.rate = new RateSeen(needed, 0);
@@ -238,9 +237,9 @@ final class RolloutMachineTest {
     RolloutState begun = accepting.begin(START);
     counts.observe(200, OTHER);
     counts.errorRatio = 19.9;
-    assertThat(accepting.decide(begun, new Review(), counts, START + 2_000))
-        .isEqualTo(new Hold("more failures of either version to show that the candidate fails less than 2 times as often as the "
-            + "baseline: evidence 19.9 of 20"));
+    assertThat(waitingFor(accepting, begun, START + 2_000))
+        .isEqualTo("more failures of either version to show that the candidate fails less than 2 times as often as the "
+            + "baseline: evidence 19.9 of 20");
     counts.errorRatio = 20;
     assertThat(accepting.decide(begun, new Review(), counts, START + 2_000)).isInstanceOf(Move.class);
   }
@@ -262,11 +261,11 @@ final class RolloutMachineTest {
     assertThat(paused.epoch()).as("nothing changes for a caller").isEqualTo(running.epoch());
     counts.observe(1_000_000, DE, VIP, OTHER);
     long weeks = START + 1_000_000_000;
-    assertThat(machine.decide(paused, new Review(), counts, weeks)).isEqualTo(new Hold("a person to resume it"));
+    assertThat(waitingFor(machine, paused, weeks)).isEqualTo("a person to resume it");
     RolloutState resumed = moved(machine.decide(paused, new Resume("back"), counts, weeks));
-    assertThat(machine.decide(resumed, new Review(), counts, weeks + 1))
+    assertThat(waitingFor(machine, resumed, weeks + 1))
         .as("the step's clock starts again")
-        .isEqualTo(new Hold("10 s more in this step"));
+        .isEqualTo("10 s more in this step");
     assertThat(machine.decide(resumed, new Review(), counts, weeks + STEP_MILLIS)).isInstanceOf(Move.class);
   }
 
@@ -295,8 +294,8 @@ final class RolloutMachineTest {
     assertThat(aborted.stage()).isEqualTo(new Stage.Aborted("a hunch"));
     assertThat(aborted.weightBasisPoints()).isZero();
     assertThat(aborted.epoch()).isEqualTo(8);
-    assertThat(machine.decide(aborted, new Abort("again"), counts, START)).isEqualTo(new Hold(""));
-    assertThat(machine.decide(aborted, new Flipped("late verdict"), counts, START)).isEqualTo(new Hold(""));
+    assertThat(machine.decide(aborted, new Abort("again"), counts, START)).isEqualTo(new Hold(false));
+    assertThat(machine.decide(aborted, new Flipped("late verdict"), counts, START)).isEqualTo(new Hold(false));
   }
 
   @Test
@@ -309,7 +308,7 @@ final class RolloutMachineTest {
     assertThat(machine.decide(canary, new SetWeight(BLAST_RADIUS + 1, "more"), counts, START))
         .isEqualTo(new Refuse("weight 30.01 % is beyond the blast radius of 30.0 % in the note"));
     assertThat(moved(machine.decide(canary, new SetWeight(0, "none"), counts, START)).weightBasisPoints()).isZero();
-    assertThat(machine.decide(canary, new SetWeight(500, "the same"), counts, START)).isEqualTo(new Hold(""));
+    assertThat(machine.decide(canary, new SetWeight(500, "the same"), counts, START)).isEqualTo(new Hold(false));
   }
 
   @Test
@@ -350,8 +349,14 @@ final class RolloutMachineTest {
       for (int i = 0; i < 200; i++) {
         now += random.nextLong(0, STEP_MILLIS);
         seen.observe(random.nextInt(60), random.nextInt(3));
+        seen.holding = random.nextInt(4) == 0 ? List.of("something holds") : List.of();
         RolloutEvent event = anyEvent(random);
         String where = "seed %d, event %d, %s in %s".formatted(seed, i, event, state);
+        if (event instanceof Review && !state.stage().isEnded()) {
+          assertThat(any.waitingFor(state, seen, now).isEmpty())
+              .as("it waits for something, and says so, or it moves: %s", where)
+              .isEqualTo(any.decide(state, event, seen, now) instanceof Move);
+        }
         switch (any.decide(state, event, seen, now)) {
           case Hold _, Refuse _ -> {}
           case Move(RolloutState next, String kind, String reason) -> {
@@ -398,13 +403,21 @@ final class RolloutMachineTest {
     return new RolloutMachine(ExampleNotes.note(STEPS, BLAST_RADIUS, promotion));
   }
 
+  /// What a review that holds waits for.
+  private String waitingFor(RolloutMachine reviewing, RolloutState state, long nowMillis) {
+    Decision decision = reviewing.decide(state, new Review(), counts, nowMillis);
+    String words = reviewing.waitingFor(state, counts, nowMillis);
+    assertThat(decision).isEqualTo(new Hold(words.equals("a person to promote it")));
+    return words;
+  }
+
   private static RolloutState moved(Decision decision) {
     assertThat(decision).isInstanceOf(Move.class);
     return ((Move) decision).next();
   }
 
   private static final class Counts implements RolloutMachine.Evidence {
-    private final List<String> holding = new ArrayList<>();
+    private List<String> holding = List.of();
     private RateSeen rate = new RateSeen(0, 0);
     private double errorRatio = 1;
     /// All traffic first, then the segments.
@@ -432,6 +445,11 @@ final class RolloutMachineTest {
     @Override
     public long liveCompleted(int segment) {
       return live[segment + 1];
+    }
+
+    @Override
+    public boolean holds() {
+      return !holding.isEmpty();
     }
 
     @Override
