@@ -85,10 +85,11 @@ final class PathWarmUp implements AutoCloseable {
     }
   }
 
+  /// Before what it uses is closed.
   @Override
-  public void close() throws InterruptedException {
+  public void close() {
     thread.interrupt();
-    thread.join();
+    await();
   }
 
   /// Returns when the time is up.

@@ -2,6 +2,7 @@ package dev.sluice.gateway.routing;
 
 import dev.sluice.runtime.model.RunControl;
 import java.time.Duration;
+import java.util.Iterator;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ScheduledExecutorService;
@@ -79,13 +80,14 @@ final class InlineWatch {
 
   private void look() {
     long now = System.nanoTime();
-    for (Place place : places) {
+    for (Iterator<Place> each = places.iterator(); each.hasNext();) {
+      Place place = each.next();
       Run run = place.run.getAcquire();
       if (run != null && now - run.startedNanos() > run.nanosMax()) {
         stop(run);
       }
       if (!place.thread.isAlive()) {
-        places.remove(place);
+        each.remove();
       }
     }
   }
