@@ -84,10 +84,8 @@ final class InlineWatch {
       if (run != null && now - run.startedNanos() > run.nanosMax()) {
         stop(run);
       }
-      if (!place.thread.isAlive()) {
-        places.remove(place);
-      }
     }
+    places.removeIf(place -> !place.thread.isAlive());
   }
 
   /// Whatever goes wrong with one run, the others are still watched: a timer does not repeat a task that has thrown.
