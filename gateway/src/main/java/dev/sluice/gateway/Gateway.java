@@ -144,6 +144,9 @@ public final class Gateway implements AutoCloseable {
     this.budget = new ByteBudget(config.listeners().inFlightBytesMax());
     try {
       this.metrics = opened(new GatewayMetrics());
+      ThreadPoolExecutor slow = opened(repositoryThreads());
+      EventLoops loops = opened(EventLoops.start());
+      PathWarmUp warmUp = opened(warmUp(loops, slow));
       this.repository = opened(openRepository(config, runtime, opened(ModelSources.of(config.sources()))));
       Lanes lanes = opened(new Lanes());
       this.routes = new Routes(repository, metrics);
@@ -202,16 +205,15 @@ public final class Gateway implements AutoCloseable {
           new ModelQueries(routes, repository, config.serverName(), version(), this::state, readiness::modelsReady);
       RepositoryRequests requests = new RepositoryRequests(repository, this::state);
       ServerSettings settings = new ServerSettings(routes);
-      ThreadPoolExecutor slow = opened(repositoryThreads());
       metrics.bytesInFlight(budget::taken);
-      EventLoops loops = opened(EventLoops.start());
       InferenceService service = new InferenceService(inference, queries, requests, settings, openStreams, slow);
       this.inferenceServer = opened(inferenceServer(loops, service));
       this.unixServer = unixServer(loops, service);
       this.restServer = opened(restServer(inference, queries, requests, settings, slow));
       this.controlServer = opened(controlServer(whyNoControl));
       this.metricsServer = opened(metricsServer());
-      warmUp(loops, slow);
+      // The last thing before readiness. The listeners answer by now whoever does not wait for that.
+      warmUp.await();
     } catch (StoreException e) {
       closeOpened();
       throw new StartFailure("data-dir: " + e.getMessage());
@@ -327,13 +329,10 @@ public final class Gateway implements AutoCloseable {
     }
   }
 
-  /// The last thing before readiness. The listeners answer by now whoever does not wait for that.
-  private void warmUp(EventLoops loops, Executor slow) {
-    if (config.warmUp().isPositive()) {
-      var _ =
-          PathWarmUp.run(
-              runtime, slow, config.warmUp(), (listener, service) -> inferenceServer(loops.server(listener), service));
-    }
+  /// Beside the loading of models and the opening of the store, which take about as long.
+  private PathWarmUp warmUp(EventLoops loops, Executor slow) {
+    return PathWarmUp.begin(
+        runtime, slow, config.warmUp(), (listener, service) -> inferenceServer(loops.server(listener), service));
   }
 
   /// On the event loops themselves: a hop to an executor would cost more than a small model does.

@@ -16,7 +16,6 @@ import dev.sluice.gateway.routing.Routes;
 import dev.sluice.loadtest.LoadTest;
 import dev.sluice.loadtest.LoadTestPlan;
 import dev.sluice.loadtest.LoadTestPlan.Load;
-import dev.sluice.loadtest.client.TargetException;
 import dev.sluice.loadtest.report.LoadReport;
 import dev.sluice.proto.inference.ModelInferRequest;
 import dev.sluice.proto.inference.ModelInferRequest.InferInputTensor;
@@ -42,7 +41,7 @@ import org.slf4j.LoggerFactory;
 /// counts or remembers is private: a repository of one built-in model (an identity of 16 floats), with metrics, routes and a
 /// socket in a folder that only this process's user can enter. Nothing of it is seen afterwards; that it fails is no fault
 /// of the gateway's.
-final class PathWarmUp {
+final class PathWarmUp implements AutoCloseable {
   private static final Logger log = LoggerFactory.getLogger(PathWarmUp.class);
 
   private static final String MODEL = "sluice-warm-up";
@@ -53,7 +52,44 @@ final class PathWarmUp {
 
   private static final int IN_FLIGHT = 8;
 
-  private PathWarmUp() {}
+  private final Thread thread;
+
+  private PathWarmUp(Thread thread) {
+    this.thread = thread;
+  }
+
+  /// On a thread of its own.
+  ///
+  /// @param time how long; not positive: not at all
+  /// @param server of the gateway's own kind, not started yet
+  static PathWarmUp begin(
+      ModelRuntime runtime, Executor slow, Duration time, BiFunction<UnixListener, InferenceService, Server> server) {
+    return new PathWarmUp(
+        Thread.ofPlatform()
+            .daemon()
+            .name("sluice-warm-up")
+            .start(
+                () -> {
+                  if (time.isPositive()) {
+                    var _ = run(runtime, slow, time, server);
+                  }
+                }));
+  }
+
+  /// Until its time is up.
+  void await() {
+    try {
+      thread.join();
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
+  }
+
+  @Override
+  public void close() throws InterruptedException {
+    thread.interrupt();
+    thread.join();
+  }
 
   /// Returns when the time is up.
   ///
@@ -68,7 +104,7 @@ final class PathWarmUp {
       } finally {
         delete(folder);
       }
-    } catch (IOException | IllegalArgumentException | TargetException e) {
+    } catch (IOException | RuntimeException e) {
       log.info("the first requests will be slow, as none could be tried before: {}", e.getMessage());
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();

@@ -5,7 +5,6 @@ import com.google.protobuf.UnsafeByteOperations;
 import dev.sluice.gateway.routing.RequestMemory;
 import dev.sluice.proto.inference.InferParameter;
 import dev.sluice.proto.inference.ModelInferRequest;
-import io.grpc.HasByteBuffer;
 import io.grpc.KnownLength;
 import java.io.EOFException;
 import java.io.IOException;
@@ -23,7 +22,7 @@ import java.util.Map;
 /// generated parser, whose word it is in the end what is a request and what is none.
 ///
 /// A small message is read into an array of its own, of which its tensors are views. Of a large one each large tensor goes
-/// straight from the network's buffers into pooled native memory, where the model reads it.
+/// from the network's buffers into pooled native memory, where the model reads it.
 final class InferReader {
 
   private static final int LENGTH_DELIMITED = 2;
@@ -158,7 +157,7 @@ final class InferReader {
 
   /// A few KiB of a message at a time.
   private static final class Window {
-    static final int BYTES = 4 << 10;
+    static final int BYTES = 8 << 10;
 
     /// So little at first that hardly anything of a tensor goes through here.
     private static final int AHEAD = 512;
@@ -221,25 +220,17 @@ final class InferReader {
       return pooled.slice(0, count).order(ByteOrder.LITTLE_ENDIAN);
     }
 
+    // Through the window, which is empty now and small enough for the processor's nearest cache: as quick as views of gRPC's
+    // buffers (3.8 against 3.7 us for 150 kB), each of which would be two objects of 64 bytes.
     private void fill(ByteBuffer target, int from, int to) throws IOException {
       int filled = from;
       while (filled < to) {
-        ByteBuffer arrived = in instanceof HasByteBuffer views && views.byteBufferSupported() ? views.getByteBuffer() : null;
-        if (arrived != null && arrived.hasRemaining()) {
-          int count = Math.min(to - filled, arrived.remaining());
-          target.put(filled, arrived, arrived.position(), count);
-          in.skipNBytes(count);
-          unread -= count;
-          filled += count;
-        } else {
-          // The window is empty now: what was in it has been used.
-          int count = Math.min(to - filled, bytes.length);
-          readFully(bytes, 0, count);
-          target.put(filled, bytes, 0, count);
-          filled += count;
-          position = 0;
-          limit = 0;
-        }
+        position = 0;
+        limit = 0;
+        int count = Math.min(to - filled, bytes.length);
+        readFully(bytes, 0, count);
+        target.put(filled, bytes, 0, count);
+        filled += count;
       }
     }
 

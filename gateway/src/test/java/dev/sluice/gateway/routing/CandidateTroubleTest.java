@@ -281,10 +281,10 @@ class CandidateTroubleTest {
       runtime.tamper(
           1,
           (real, inputs, outputs, control) -> {
-            LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(60));
+            LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(120));
             return real.run(inputs, outputs, control);
           });
-      for (int i = 0; i < 30; i++) {
+      for (int i = 0; i < 15; i++) {
         var _ = gateway.inference().modelInfer(Calls.of(1).build()); // its pace becomes known
       }
       gateway.create(
@@ -301,7 +301,7 @@ class CandidateTroubleTest {
       runtime.tamper(2, (_, inputs, outputs, control) -> endless.run(inputs, outputs, control));
       AtomicBoolean over = new AtomicBoolean();
       List<Thread> others = new ArrayList<>();
-      for (int i = 0; i < 8; i++) {
+      for (int i = 0; i < 4; i++) {
         others.add(
             Thread.ofPlatform()
                 .start(
@@ -313,7 +313,7 @@ class CandidateTroubleTest {
       }
       try {
         ModelVersion baseline = Objects.requireNonNull(gateway.gateway().routes().version(Calls.MODEL, 1));
-        await().until(() -> baseline.statistics().snapshot().pendingRequests() >= 7);
+        await().until(() -> baseline.statistics().snapshot().pendingRequests() >= 3);
         for (int i = 0; i < 4; i++) {
           ModelInferResponse response =
               gateway.inference().withDeadlineAfter(1_200, TimeUnit.MILLISECONDS).modelInfer(Calls.of(1).build());

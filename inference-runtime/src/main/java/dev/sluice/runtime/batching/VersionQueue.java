@@ -132,9 +132,10 @@ public final class VersionQueue {
     }
   }
 
-  /// About how long a request that came now would wait for an instance. Looks at the queue without holding it.
+  /// How long a request that came now would wait for an instance, at most as far as one can tell. Looks at the queue without
+  /// holding it.
   public long expectedWaitNanos() {
-    return busy.get() < scheduling.instances() ? 0 : pace.waitNanos(waiting);
+    return busy.get() < scheduling.instances() ? 0 : pace.waitNanos(waiting) + pace.longRunNanos() - pace.runNanos();
   }
 
   /// Whether requests wait because every instance is busy.

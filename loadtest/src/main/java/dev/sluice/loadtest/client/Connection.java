@@ -124,6 +124,11 @@ final class Connection implements AutoCloseable {
     loop.execute(task);
   }
 
+  /// The same after a time.
+  void schedule(Runnable task, long nanos) {
+    var _ = loop.schedule(task, nanos, TimeUnit.NANOSECONDS);
+  }
+
   /// Sends the n-th request now; only on this connection's thread.
   void send(long n, long plannedNanos, boolean measured, Driver driver) {
     byte[] message;
