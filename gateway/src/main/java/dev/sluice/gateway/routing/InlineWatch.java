@@ -2,7 +2,6 @@ package dev.sluice.gateway.routing;
 
 import dev.sluice.runtime.model.RunControl;
 import java.time.Duration;
-import java.util.Iterator;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ScheduledExecutorService;
@@ -80,16 +79,13 @@ final class InlineWatch {
 
   private void look() {
     long now = System.nanoTime();
-    for (Iterator<Place> each = places.iterator(); each.hasNext();) {
-      Place place = each.next();
+    for (Place place : places) {
       Run run = place.run.getAcquire();
       if (run != null && now - run.startedNanos() > run.nanosMax()) {
         stop(run);
       }
-      if (!place.thread.isAlive()) {
-        each.remove();
-      }
     }
+    places.removeIf(place -> !place.thread.isAlive());
   }
 
   /// Whatever goes wrong with one run, the others are still watched: a timer does not repeat a task that has thrown.
