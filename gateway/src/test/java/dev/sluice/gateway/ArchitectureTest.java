@@ -90,12 +90,12 @@ class ArchitectureTest {
   }
 
   @Test
-  void theLoadTesterKnowsTheWireOnly() {
+  void theLoadTesterKnowsTheWireAndTheSystemOnly() {
     noClasses().that().resideInAPackage("dev.sluice.loadtest..")
         .should().dependOnClassesThat(
             resideInAPackage("dev.sluice..")
                 .and(com.tngtech.archunit.base.DescribedPredicate.not(
-                    resideInAnyPackage("dev.sluice.loadtest..", "dev.sluice.proto.."))))
+                    resideInAnyPackage("dev.sluice.loadtest..", "dev.sluice.proto..", "dev.sluice.linux.."))))
         .check(code);
   }
 
