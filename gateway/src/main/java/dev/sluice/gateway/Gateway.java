@@ -144,9 +144,6 @@ public final class Gateway implements AutoCloseable {
     this.budget = new ByteBudget(config.listeners().inFlightBytesMax());
     try {
       this.metrics = opened(new GatewayMetrics());
-      ThreadPoolExecutor slow = opened(repositoryThreads());
-      EventLoops loops = opened(EventLoops.start());
-      PathWarmUp warmUp = opened(warmUp(loops, slow));
       this.repository = opened(openRepository(config, runtime, opened(ModelSources.of(config.sources()))));
       Lanes lanes = opened(new Lanes());
       this.routes = new Routes(repository, metrics);
@@ -156,6 +153,10 @@ public final class Gateway implements AutoCloseable {
       this.readiness = new Readiness(repository, routes, config.modelControl().strictReadiness());
       showDevices();
       loadAtStart();
+      // Not beside the loading: how long a model takes is measured there.
+      ThreadPoolExecutor slow = opened(repositoryThreads());
+      EventLoops loops = opened(EventLoops.start());
+      PathWarmUp warmUp = opened(warmUp(loops, slow));
 
       ServingMarkers markers = new ServingMarkers(config.dataDirectory().resolve("serving"));
       String whyNoControl = "";
@@ -206,6 +207,10 @@ public final class Gateway implements AutoCloseable {
       RepositoryRequests requests = new RepositoryRequests(repository, this::state);
       ServerSettings settings = new ServerSettings(routes);
       metrics.bytesInFlight(budget::taken);
+      // Once more, to be closed before what calls use: calls are on these threads.
+      opened(slow);
+      opened(loops);
+      opened(warmUp);
       InferenceService service = new InferenceService(inference, queries, requests, settings, openStreams, slow);
       this.inferenceServer = opened(inferenceServer(loops, service));
       this.unixServer = unixServer(loops, service);
@@ -329,7 +334,7 @@ public final class Gateway implements AutoCloseable {
     }
   }
 
-  /// Beside the loading of models and the opening of the store, which take about as long.
+  /// Beside the opening of the store and the listeners.
   private PathWarmUp warmUp(EventLoops loops, Executor slow) {
     return PathWarmUp.begin(
         runtime, slow, config.warmUp(), (listener, service) -> inferenceServer(loops.server(listener), service));

@@ -76,11 +76,18 @@ final class PathWarmUp implements AutoCloseable {
                 }));
   }
 
-  /// Until its time is up.
+  /// Until its time is up, or this thread is interrupted and the warm-up has ended for that.
   void await() {
-    try {
-      thread.join();
-    } catch (InterruptedException e) {
+    boolean interrupted = false;
+    while (thread.isAlive()) {
+      try {
+        thread.join();
+      } catch (InterruptedException e) {
+        interrupted = true;
+        thread.interrupt();
+      }
+    }
+    if (interrupted) {
       Thread.currentThread().interrupt();
     }
   }

@@ -41,7 +41,7 @@ public record Assembly(LedgerFiles ledgerFiles, Routes routes, Lanes lanes, Gate
         EvidenceLedger ledger = new EvidenceLedger(plan, found.words());
         yield ledger.mark() == mark(stored)
             ? new OpenedLedger.Usable(ledger)
-            : new OpenedLedger.Unusable("its evidence ledger belongs to another rollout");
+            : new OpenedLedger.Unusable("its evidence ledger belongs to another rollout, to another Sluice, or is damaged");
       }
     };
   }

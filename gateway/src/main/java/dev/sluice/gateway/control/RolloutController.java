@@ -528,7 +528,7 @@ public final class RolloutController implements AutoCloseable {
   @Override
   public void close() {
     writer.close();
-    for (ManagedRollout rollout : rollouts.all()) {
+    for (ManagedRollout rollout : List.copyOf(rollouts.all())) {
       if (rollout.isLive()) {
         records().keep(rollout, nowMillis());
       }

@@ -14,6 +14,7 @@ import io.grpc.netty.shaded.io.netty.channel.nio.NioIoHandler;
 import io.grpc.netty.shaded.io.netty.channel.socket.nio.NioServerDomainSocketChannel;
 import io.grpc.netty.shaded.io.netty.channel.socket.nio.NioServerSocketChannel;
 import io.grpc.netty.shaded.io.netty.channel.unix.DomainSocketAddress;
+import io.grpc.netty.shaded.io.netty.util.concurrent.DefaultThreadFactory;
 import java.net.InetSocketAddress;
 import java.net.SocketAddress;
 import java.net.UnixDomainSocketAddress;
@@ -23,7 +24,8 @@ import java.util.concurrent.TimeUnit;
 /// inference together. gRPC's own would be shared with every channel of the process; two loops on one processor take turns in the
 /// middle of each other's requests.
 ///
-/// A connection stays with its loop for life. Epoll on Linux, NIO elsewhere.
+/// A connection stays with its loop for life. Epoll on Linux, NIO elsewhere. The threads are of Netty's own kind: on any other its
+/// pools hand out new objects instead of used ones, and each look at a thread's own things takes a hash map.
 public final class EventLoops implements AutoCloseable {
   private final boolean epoll = Epoll.isAvailable();
   private final EventLoopGroup group;
@@ -32,7 +34,7 @@ public final class EventLoops implements AutoCloseable {
     this.group =
         new MultiThreadIoEventLoopGroup(
             loops,
-            LinuxCalls.prompt(Thread.ofPlatform().name("sluice-loop-", 0).factory()),
+            LinuxCalls.prompt(new DefaultThreadFactory("sluice-loop")),
             epoll ? EpollIoHandler.newFactory() : NioIoHandler.newFactory());
   }
 

@@ -49,13 +49,7 @@ final class StandingQueue {
   /// @param patienceNanos how long it could have waited and still been answered in time; below 0: no time at all, which says
   ///     nothing about the queue
   void refused(long patienceNanos, long nowNanos) {
-    if (remembers && nowNanos - forgetsNanos >= 0) {
-      boolean allForgotten = nowNanos - forgetsNanos >= MEMORY_NANOS;
-      patienceBeforeNanos = allForgotten ? PATIENCE_NANOS_MAX : this.patienceNanos;
-      this.patienceNanos = PATIENCE_NANOS_MAX;
-      remembers = patienceBeforeNanos < PATIENCE_NANOS_MAX;
-      forgetsNanos = nowNanos + MEMORY_NANOS;
-    }
+    forget(nowNanos);
     if (patienceNanos >= 0 && patienceNanos < this.patienceNanos) {
       if (!remembers) {
         remembers = true;
@@ -65,8 +59,19 @@ final class StandingQueue {
     }
   }
 
+  private void forget(long nowNanos) {
+    if (remembers && nowNanos - forgetsNanos >= 0) {
+      boolean allForgotten = nowNanos - forgetsNanos >= MEMORY_NANOS;
+      patienceBeforeNanos = allForgotten ? PATIENCE_NANOS_MAX : patienceNanos;
+      patienceNanos = PATIENCE_NANOS_MAX;
+      remembers = patienceBeforeNanos < PATIENCE_NANOS_MAX;
+      forgetsNanos = nowNanos + MEMORY_NANOS;
+    }
+  }
+
   /// A request left for its run.
   void left(long waitedNanos, long nowNanos) {
+    forget(nowNanos);
     if (waitedNanos < targetNanos()) {
       above = false;
     } else if (!above) {

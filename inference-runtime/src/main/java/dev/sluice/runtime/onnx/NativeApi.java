@@ -28,7 +28,6 @@ final class NativeApi {
   /// The functions that version 23 of the interface has at least; none beyond is called.
   private static final int FUNCTIONS = 253;
 
-  private static final long MESSAGE_BYTES_MAX = 1 << 16;
 
   private static final MemorySegment TABLE;
   private static final MethodHandle TENSOR_HANDLE;
@@ -92,11 +91,13 @@ final class NativeApi {
   }
 
   private static OrtException failure(long status) throws Throwable {
-    int code = (int) ERROR_CODE.invokeExact(status);
-    MemorySegment message = (MemorySegment) ERROR_MESSAGE.invokeExact(status);
-    String text = message.reinterpret(MESSAGE_BYTES_MAX).getString(0);
-    RELEASE.invokeExact(status);
-    return new OrtException(code, text);
+    try {
+      int code = (int) ERROR_CODE.invokeExact(status);
+      MemorySegment message = (MemorySegment) ERROR_MESSAGE.invokeExact(status);
+      return new OrtException(code, message.reinterpret(Long.MAX_VALUE).getString(0));
+    } finally {
+      RELEASE.invokeExact(status);
+    }
   }
 
   /// What a call ends with. A method handle may throw anything; those of this package throw only what is told apart here.

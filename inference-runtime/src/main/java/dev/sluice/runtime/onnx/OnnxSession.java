@@ -133,7 +133,7 @@ final class OnnxSession implements Session {
         slots.give(slot);
         return;
       }
-    } catch (OrtException e) {
+    } catch (OrtException | RuntimeException | OutOfMemoryError e) {
       log.debug("no native tensors are kept for this model", e);
     }
     if (slot != null) {

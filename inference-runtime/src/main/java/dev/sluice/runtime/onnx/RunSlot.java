@@ -87,7 +87,7 @@ final class RunSlot {
         slot.binding.output(i, address(slot.outputBuffers[i]));
       }
       return slot;
-    } catch (OrtException | RuntimeException e) {
+    } catch (OrtException | RuntimeException | Error e) {
       slot.close();
       throw e;
     }

@@ -109,6 +109,9 @@ public final class LoadRun implements AutoCloseable {
 
   @Override
   public void close() {
+    if (driver != null) {
+      driver.stop(); // whoever sends the next call when one is cut off must not go on
+    }
     connections.forEach(Connection::close);
   }
 

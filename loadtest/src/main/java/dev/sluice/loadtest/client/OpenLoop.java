@@ -77,10 +77,15 @@ final class OpenLoop extends Driver {
       }
       // Wait for the end all the same: the time after the last request belongs to the measured time.
       waitUntil(lastNanos());
-    } finally {
-      sendingEnded();
-      release();
+    } catch (RuntimeException | Error e) {
+      broken(e);
     }
+    sendingEnded();
+    release();
+  }
+
+  private void broken(Throwable e) {
+    crash(e instanceof RuntimeException known ? known : new IllegalStateException("the schedule broke", e));
   }
 
   private void waitUntil(long nanos) {
@@ -105,11 +110,12 @@ final class OpenLoop extends Driver {
         return;
       }
       if (goesOn()) {
-        first.execute(this::sendDue); // after the answers that have come meanwhile
+        // After the answers that have come meanwhile: a task would be done before the loop looks for them, a timer is not.
+        first.schedule(this::sendDue, 1);
         return;
       }
-    } catch (RuntimeException e) {
-      crash(e);
+    } catch (RuntimeException | Error e) {
+      broken(e);
     }
     sendingEnded();
     release();

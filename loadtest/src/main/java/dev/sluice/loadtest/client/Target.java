@@ -22,6 +22,7 @@ import io.grpc.netty.shaded.io.netty.channel.nio.NioIoHandler;
 import io.grpc.netty.shaded.io.netty.channel.socket.nio.NioDomainSocketChannel;
 import io.grpc.netty.shaded.io.netty.channel.socket.nio.NioSocketChannel;
 import io.grpc.netty.shaded.io.netty.channel.unix.DomainSocketAddress;
+import io.grpc.netty.shaded.io.netty.util.concurrent.DefaultThreadFactory;
 import java.net.UnixDomainSocketAddress;
 import java.time.Duration;
 import java.util.concurrent.TimeUnit;
@@ -110,7 +111,7 @@ public final class Target {
   static EventLoopGroup loop(String name) {
     return new MultiThreadIoEventLoopGroup(
         1,
-        LinuxCalls.prompt(Thread.ofPlatform().daemon().name(name).factory()),
+        LinuxCalls.prompt(new DefaultThreadFactory(name, true)),
         Epoll.isAvailable() ? EpollIoHandler.newFactory() : NioIoHandler.newFactory());
   }
 

@@ -109,6 +109,10 @@ final class Scales {
   private final int longsSaved;
 
   private final int[] sampleRatios;
+
+  /// Where the bits begin of keys that were assigned. Nearly all keys are, and would soon leave no bit for those that fail.
+  private final int assignedKeysFrom;
+
   private final int places;
   /// By place, the first of its tests in [ArmedRules#armed] order.
   private final ArmedRule[][] testsIn;
@@ -135,7 +139,10 @@ final class Scales {
     this.places = rules.segments().capacity() + 1;
     List<StopRule> all = rules.rules();
     boolean ratios = all.stream().anyMatch(rule -> rule instanceof StopRule.RatioRule) || !acceptances.isEmpty();
-    boolean ratioOfKeys = ratios || all.stream().anyMatch(rule -> rule instanceof StopRule.SampleRatio);
+    this.sampleRatios =
+        IntStream.range(0, all.size()).filter(r -> all.get(r) instanceof StopRule.SampleRatio).toArray();
+    this.assignedKeysFrom = ratios ? KEY_BITS : 0;
+    int keyBits = assignedKeysFrom + (sampleRatios.length > 0 ? KEY_BITS : 0);
     this.weightedAt = rules.stateSize();
     this.acceptancesAt = weightedAt + rules.armed().size();
     this.state = new double[acceptancesAt + acceptances.stream().mapToInt(EProcess::size).sum()];
@@ -151,10 +158,8 @@ final class Scales {
     this.waitingAt = frozenAt + all.stream().mapToInt(Scales::parts).sum();
     this.keysAt = waitingAt + (ratios ? WAITING_MAX : 0);
     this.longs = new long[waitingAt];
-    this.keys = new long[ratioOfKeys ? KEY_BITS / Long.SIZE / KEYS_TOGETHER : 0][];
+    this.keys = new long[keyBits / Long.SIZE / KEYS_TOGETHER][];
     this.longsSaved = keysAt + keys.length * KEYS_TOGETHER;
-    this.sampleRatios =
-        IntStream.range(0, all.size()).filter(r -> all.get(r) instanceof StopRule.SampleRatio).toArray();
     this.testsIn = new ArmedRule[places][];
     this.weightIndexIn = new int[places][];
     this.firstIn = new int[places][all.size()];
@@ -312,7 +317,7 @@ final class Scales {
         case StopRule.SampleRatio _, StopRule.Cap _, StopRule.Crash _ -> {}
       }
     }
-    if (!acceptances.isEmpty() && isLiveFailure(evidence)) {
+    if (!acceptances.isEmpty() && isLiveFailure(evidence) && !isLateness(evidence)) {
       await(evidence, ACCEPTANCES, 0);
     }
     if (!changed) {
@@ -556,6 +561,12 @@ final class Scales {
             && evidence.share() < Exposure.ALL);
   }
 
+  /// The baseline was late where the candidate would have been given up on. Counted so that a rule does not blame the candidate alone
+  /// for lateness; but a candidate's late call is told only if its stand-in was in time, so a promotion must not rest on it.
+  private static boolean isLateness(Evidence evidence) {
+    return evidence.variant() == Variant.BASELINE && evidence.kind() == Evidence.Kind.FAILED && evidence.nanos() == 0;
+  }
+
   private int frozenIndex(int rule) {
     int index = 0;
     for (int r = 0; r < rule; r++) {
@@ -588,7 +599,7 @@ final class Scales {
     if (evidence.keyHash() == Assignment.NO_KEY) {
       return true;
     }
-    int bit = keyBit(evidence.keyHash(), rule, part);
+    int bit = keyBit(evidence.keyHash(), rule, part) + (evidence.kind() == Evidence.Kind.ASSIGNED ? assignedKeysFrom : 0);
     long mask = 1L << bit;
     int word = bit >>> 6;
     long[] together = keysTogether(word / KEYS_TOGETHER);
@@ -616,7 +627,7 @@ final class Scales {
   /// back, so an answer that is too old is "no", and a line too many says nothing.
   boolean haveMet(long keyHash) {
     for (int r : sampleRatios) {
-      int bit = keyBit(keyHash, r, 0);
+      int bit = keyBit(keyHash, r, 0) + assignedKeysFrom;
       int word = bit >>> 6;
       long[] together = keys[word / KEYS_TOGETHER];
       if (together == null || (together[word % KEYS_TOGETHER] & 1L << bit) == 0) {
