@@ -152,11 +152,11 @@ public final class Gateway implements AutoCloseable {
           metrics.showVersions(() -> repository.models().stream().flatMap(model -> model.versions().stream()).toList()));
       this.readiness = new Readiness(repository, routes, config.modelControl().strictReadiness());
       showDevices();
-      loadAtStart();
-      // Not beside the loading: how long a model takes is measured there.
       ThreadPoolExecutor slow = opened(repositoryThreads());
       EventLoops loops = opened(EventLoops.start());
       PathWarmUp warmUp = opened(warmUp(loops, slow));
+      loadAtStart();
+      warmUp.load();
 
       ServingMarkers markers = new ServingMarkers(config.dataDirectory().resolve("serving"));
       String whyNoControl = "";
@@ -334,7 +334,7 @@ public final class Gateway implements AutoCloseable {
     }
   }
 
-  /// Beside the opening of the store and the listeners.
+  /// Made ready beside the loading of models, done beside the opening of the store and the listeners.
   private PathWarmUp warmUp(EventLoops loops, Executor slow) {
     return PathWarmUp.begin(
         runtime, slow, config.warmUp(), (listener, service) -> inferenceServer(loops.server(listener), service));

@@ -28,6 +28,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Comparator;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.Executor;
 import java.util.function.BiFunction;
 import java.util.stream.Stream;
@@ -53,27 +54,36 @@ final class PathWarmUp implements AutoCloseable {
   private static final int IN_FLIGHT = 8;
 
   private final Thread thread;
+  private final CountDownLatch mayLoad;
 
-  private PathWarmUp(Thread thread) {
+  private PathWarmUp(Thread thread, CountDownLatch mayLoad) {
     this.thread = thread;
+    this.mayLoad = mayLoad;
   }
 
-  /// On a thread of its own.
+  /// On a thread of its own. The requests begin with [#load]: until then everything is made ready for them.
   ///
   /// @param time how long; not positive: not at all
   /// @param server of the gateway's own kind, not started yet
   static PathWarmUp begin(
       ModelRuntime runtime, Executor slow, Duration time, BiFunction<UnixListener, InferenceService, Server> server) {
-    return new PathWarmUp(
+    CountDownLatch mayLoad = new CountDownLatch(1);
+    Thread thread =
         Thread.ofPlatform()
             .daemon()
             .name("sluice-warm-up")
             .start(
                 () -> {
                   if (time.isPositive()) {
-                    var _ = run(runtime, slow, time, server);
+                    var _ = run(runtime, slow, time, mayLoad, server);
                   }
-                }));
+                });
+    return new PathWarmUp(thread, mayLoad);
+  }
+
+  /// Not while models are loaded: how long they take is measured then.
+  void load() {
+    mayLoad.countDown();
   }
 
   /// Until its time is up, or this thread is interrupted and the warm-up has ended for that.
@@ -101,14 +111,19 @@ final class PathWarmUp implements AutoCloseable {
 
   /// Returns when the time is up.
   ///
+  /// @param mayLoad counted down when the requests may begin
   /// @param server of the gateway's own kind, not started yet
   /// @return how many requests were answered
   static long run(
-      ModelRuntime runtime, Executor slow, Duration time, BiFunction<UnixListener, InferenceService, Server> server) {
+      ModelRuntime runtime,
+      Executor slow,
+      Duration time,
+      CountDownLatch mayLoad,
+      BiFunction<UnixListener, InferenceService, Server> server) {
     try {
       Path folder = Files.createTempDirectory("sluice-warm-up-");
       try {
-        return run(folder, runtime, slow, time, server);
+        return run(folder, runtime, slow, time, mayLoad, server);
       } finally {
         delete(folder);
       }
@@ -125,6 +140,7 @@ final class PathWarmUp implements AutoCloseable {
       ModelRuntime runtime,
       Executor slow,
       Duration time,
+      CountDownLatch mayLoad,
       BiFunction<UnixListener, InferenceService, Server> listening)
       throws IOException, InterruptedException {
     UnixListener listener = new UnixListener(folder.resolve("s"), UnixListener.MODE);
@@ -147,6 +163,7 @@ final class PathWarmUp implements AutoCloseable {
               slow);
       Server server = listening.apply(listener, service).start();
       try {
+        mayLoad.await();
         return load(listener.path(), time);
       } finally {
         server.shutdownNow().awaitTermination();

@@ -19,6 +19,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Objects;
+import java.util.concurrent.CountDownLatch;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -33,7 +34,7 @@ class PathWarmUpTest {
     try (EventLoops loops = EventLoops.start()) {
       long answered =
           PathWarmUp.run(
-              new OnnxRuntime(), Runnable::run, TIME,
+              new OnnxRuntime(), Runnable::run, TIME, new CountDownLatch(0),
               (listener, service) -> loops.server(listener).addService(service.definition()).build());
       assertThat(answered).isPositive();
     }
