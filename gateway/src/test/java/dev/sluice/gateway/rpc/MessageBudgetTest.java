@@ -77,7 +77,7 @@ class MessageBudgetTest {
         assertThat(Calls.y(gateway.inference().modelInfer(Calls.of(3).build()))).isEqualTo(7);
         assertThat(gateway.inference().modelInfer(WIDE).getOutputsCount()).isOne();
         answered.addAndGet(2);
-        mostTaken.accumulateAndGet((long) metric("sluice_bytes_in_flight_bytes"), Math::max);
+        mostTaken.accumulateAndGet((long) gateway.metric("sluice_bytes_in_flight_bytes"), Math::max);
       } catch (RuntimeException | AssertionError e) {
         troubles.add(e);
         return;
@@ -86,20 +86,7 @@ class MessageBudgetTest {
   }
 
   private double refused() {
-    return metric("sluice_requests_refused_total{code=\"TOO_MANY_BYTES\"}");
-  }
-
-  /// 0 as long as it does not exist.
-  private double metric(String name) {
-    return gateway
-        .gateway()
-        .metrics()
-        .scrape()
-        .lines()
-        .filter(line -> line.startsWith(name + " "))
-        .mapToDouble(line -> Double.parseDouble(line.substring(name.length() + 1)))
-        .findFirst()
-        .orElse(0);
+    return gateway.metric("sluice_requests_refused_total{code=\"TOO_MANY_BYTES\"}");
   }
 
   private interface Attack {
@@ -141,7 +128,7 @@ class MessageBudgetTest {
     }
     assertThat(troubles).isEmpty();
     assertThat(mostTaken.get()).isLessThanOrEqualTo(BUDGET + MEGABYTE);
-    await().until(() -> metric("sluice_bytes_in_flight_bytes") == 0);
+    await().until(() -> gateway.metric("sluice_bytes_in_flight_bytes") == 0);
     assertThat(Calls.y(gateway.inference().modelInfer(Calls.of(3).build()))).isEqualTo(7);
   }
 
@@ -182,12 +169,12 @@ class MessageBudgetTest {
       int stream = other.begin("ModelInfer");
       other.send(stream, RawHttp2.prefix(60 * MEGABYTE), 5, false);
       other.send(stream, new byte[5 * MEGABYTE], 16_384, false);
-      await().until(() -> metric("sluice_bytes_in_flight_bytes") > 5 * MEGABYTE);
+      await().until(() -> gateway.metric("sluice_bytes_in_flight_bytes") > 5 * MEGABYTE);
       Refusal beside = Refusal.of(() -> call(zeros));
       assertThat(beside.reason()).isEqualTo("TOO_MANY_BYTES");
       assertThat(refused()).isOne();
     }
-    await().until(() -> metric("sluice_bytes_in_flight_bytes") == 0);
+    await().until(() -> gateway.metric("sluice_bytes_in_flight_bytes") == 0);
   }
 
   private void call(ModelInferRequest request) {

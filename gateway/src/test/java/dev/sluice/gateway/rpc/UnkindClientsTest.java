@@ -93,7 +93,7 @@ class UnkindClientsTest {
                 assertThat(slow().statistics().snapshot().pendingRequests()).isZero();
                 assertThat(slow().callsInFlight()).isZero();
               });
-      assertThat(metric("sluice_bytes_in_flight_bytes")).isZero();
+      assertThat(gateway.metric("sluice_bytes_in_flight_bytes")).isZero();
       assertThat(Calls.y(gateway.inference().withDeadlineAfter(20, TimeUnit.SECONDS).modelInfer(SLOW_CALL))).isEqualTo(7);
     } finally {
       over.set(true);
@@ -107,18 +107,6 @@ class UnkindClientsTest {
     } catch (InferenceFailure e) {
       throw new AssertionError(e);
     }
-  }
-
-  private double metric(String name) {
-    return gateway
-        .gateway()
-        .metrics()
-        .scrape()
-        .lines()
-        .filter(line -> line.startsWith(name + " "))
-        .mapToDouble(line -> Double.parseDouble(line.substring(name.length() + 1)))
-        .findFirst()
-        .orElse(0);
   }
 
   @Test

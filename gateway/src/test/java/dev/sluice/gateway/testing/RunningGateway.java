@@ -62,6 +62,18 @@ public final class RunningGateway implements AutoCloseable {
     return gateway;
   }
 
+  /// A value of the metrics page, by name and labels as they stand there; 0 as long as it does not exist.
+  public double metric(String name) {
+    return gateway
+        .metrics()
+        .scrape()
+        .lines()
+        .filter(line -> line.startsWith(name + " "))
+        .mapToDouble(line -> Double.parseDouble(line.substring(name.length() + 1)))
+        .findFirst()
+        .orElse(0);
+  }
+
   public ManagedChannel inferenceChannel() {
     return inferenceChannel;
   }
